@@ -1,0 +1,48 @@
+/** A parsed, validated pack: what tasks there are and how they run. docs/packs.md is the guide; schema/pack.schema.json is for editors. */
+export interface Pack {
+  readonly name: string;
+  /** Semantic version. */
+  readonly version: string;
+  readonly title: string;
+  readonly description: string;
+  readonly tasks: ReadonlyMap<string, PackTask>;
+}
+
+export type Risk = 'read' | 'change' | 'dangerous';
+
+export interface PackTask {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly risk: Risk;
+  /** From start to end, milliseconds. */
+  readonly timeoutMs: number;
+  /** Exit codes that mean success. Default [0]. */
+  readonly successCodes: readonly number[];
+  /** Labels and facts a target must have: key → value, "*" for any value. */
+  readonly requires: Readonly<Record<string, string>>;
+  /** JSON Schema 2020-12 of the parameters object; `additionalProperties: false` always. */
+  readonly parametersSchema: Readonly<Record<string, unknown>>;
+  readonly runner: Runner;
+  readonly examples: readonly TaskExample[];
+}
+
+export interface TaskExample {
+  readonly title: string;
+  readonly parameters: Readonly<Record<string, unknown>>;
+}
+
+export type Interpreter = 'sh' | 'bash' | 'python3' | 'node' | 'pwsh';
+
+/** An argv element: literal text, or the value of one parameter as one element (left out when the parameter is absent). Never spliced. */
+export type Argument =
+  | { readonly kind: 'literal'; readonly text: string }
+  | { readonly kind: 'parameter'; readonly name: string };
+
+export type Runner =
+  | { readonly kind: 'command'; readonly program: string; readonly args: readonly Argument[] }
+  | { readonly kind: 'script'; readonly interpreter: Interpreter; readonly source: string }
+  | { readonly kind: 'builtin'; readonly name: Builtin };
+
+/** ping: answers at once, starts no process. event: appends a test event to the agent's own event log. */
+export type Builtin = 'ping' | 'event';

@@ -1,0 +1,213 @@
+/**
+ * Every reason and error code that crosses a process. The code is the API; the message is not.
+ * `means` and `doNext` are what docs/errors.md says of it (a test compares them). A retired code is never used again.
+ */
+export const ERRORS = {
+  // Why a dispatch ended as it did.
+  TASK_EXIT_CODE: {
+    means: 'The task ended with an exit code that it does not name as success.',
+    doNext: 'Read its output: `openline runs output RUN`.',
+  },
+  TASK_SIGNALLED: {
+    means: 'A signal that Openline did not send ended the task.',
+    doNext: 'Look for the OOM killer or another program that stopped it.',
+  },
+  TASK_TIMED_OUT: {
+    means: 'The task ran longer than its timeout; its whole process group was stopped.',
+    doNext: 'Raise `--timeout`, or find out what it waits for.',
+  },
+  TASK_CANCELLED: { means: 'An operator cancelled it.', doNext: 'Nothing; `openline runs retry` runs it again.' },
+  TTL_EXPIRED: {
+    means: 'It did not start within the time to live of its run.',
+    doNext: 'Bring the agent back and `openline runs retry`, or raise `--ttl`.',
+  },
+  AGENT_OFFLINE: {
+    means: 'The agent was not connected, and the run asked not to wait.',
+    doNext: 'Use `--offline wait`, or see `openline agents show`.',
+  },
+  AGENT_UNREACHABLE: {
+    means: 'The agent took the task and did not come back; nobody can know how it ended.',
+    doNext: 'Look at the node. If the agent returns, its result replaces this.',
+  },
+  AGENT_RESTARTED: {
+    means: 'The agent died while the task ran. The task is never run again by itself.',
+    doNext: 'Check what the task left half-done, then `openline runs retry`.',
+  },
+  JOURNAL_REPLACED: {
+    means: 'The agent came back with a new journal, so nobody can know what the old one started.',
+    doNext: 'Find out why the journal is gone, then `openline runs retry`.',
+  },
+  AGENT_REVOKED: {
+    means: 'The identity of the agent was revoked.',
+    doNext: 'Enrol it again with a new join token if it should come back.',
+  },
+  QUEUE_FULL: {
+    means: 'The agent runs as many tasks as it may, and its queue is full.',
+    doNext: 'Retry later, or raise `tasks.queueLimit` in the agent’s configuration.',
+  },
+  PACK_NOT_HELD: {
+    means: 'The agent does not hold this version of the pack, and could not get it in time.',
+    doNext: 'See `openline agents show` for the reason.',
+  },
+  TASK_UNKNOWN: { means: 'The pack has no task of that name.', doNext: '`openline packs show PACK` lists its tasks.' },
+  TASK_DENIED: {
+    means: 'The local configuration of the agent forbids this task.',
+    doNext: 'Change `tasks.allow` on that machine, if it should run there.',
+  },
+  REQUIREMENTS_NOT_MET: {
+    means: 'The target lacks a label, fact or interpreter that the task requires.',
+    doNext: 'Choose other targets, or install what is missing.',
+  },
+  PARAMETERS_INVALID: {
+    means: 'The parameters do not fit the schema of the task.',
+    doNext: 'Correct the parameter that the message names; `openline packs show PACK/TASK` shows the schema.',
+  },
+  ARGUMENT_TOO_LONG: {
+    means: 'A parameter is longer than the operating system lets a program receive in this way.',
+    doNext: 'Shorten it, or let the task read it from its parameter file.',
+  },
+  SPAWN_FAILED: {
+    means: 'The process could not be started.',
+    doNext: 'The message carries the operating system’s reason.',
+  },
+  JOURNAL_FAILED: {
+    means: 'The agent could not write its journal, so it did not take the task.',
+    doNext: 'Free disk space at the agent’s data directory.',
+  },
+  // What the link refuses.
+  PROTOCOL_UNSUPPORTED: {
+    means: 'Agent and server share no protocol version.',
+    doNext: 'Upgrade the older of the two.',
+  },
+  PROTOCOL_VIOLATION: {
+    means: 'The peer sent something that the protocol does not allow there.',
+    doNext: 'Upgrade it; if it is current, report this with the log line.',
+  },
+  MESSAGE_TOO_LARGE: { means: 'A message was larger than the limit of the link.', doNext: 'See docs/limits.md.' },
+  CERTIFICATE_MISSING: {
+    means: 'The agent connected without a client certificate that this server’s CA signed.',
+    doNext: 'Enrol it: `openline agent --join-token …`.',
+  },
+  CERTIFICATE_EXPIRED: {
+    means: 'The agent’s certificate has expired.',
+    doNext: 'Enrol it again with a new join token; check its clock.',
+  },
+  IDENTITY_UNKNOWN: {
+    means: 'The certificate names an agent that this server does not know.',
+    doNext: 'Enrol it again with a new join token.',
+  },
+  IDENTITY_IN_USE: {
+    means: 'Another machine or process is connected with this identity.',
+    doNext: 'Enrol the copy with a join token of its own.',
+  },
+  SESSION_SUPERSEDED: { means: 'A newer session of the same agent took over.', doNext: 'Nothing.' },
+  AGENT_TOO_SLOW: { means: 'The agent did not read what it was sent.', doNext: 'Look at the load of the node.' },
+  AGENT_SILENT: {
+    means: 'No heartbeat came within the tolerated time.',
+    doNext: 'Look at the node and at the network between.',
+  },
+  SERVER_BUSY: {
+    means: 'The server has no room for this right now.',
+    doNext: 'Retry after the time given; agents do so by themselves.',
+  },
+  SERVER_UNREACHABLE: {
+    means: 'No management server answered.',
+    doNext: 'Check the address, the port and the network.',
+  },
+  SERVER_UNTRUSTED: {
+    means: 'The server’s certificate is not from the CA that is expected.',
+    doNext: 'Check the address and the CA hash; do not go on if you cannot explain it.',
+  },
+  JOIN_TOKEN_INVALID: {
+    means: 'The join token is unknown, used, expired or revoked.',
+    doNext: 'Make a new one: `openline tokens create --join`.',
+  },
+  NAME_TAKEN: {
+    means: 'Another agent has that name.',
+    doNext: 'Give this one another name (`--name`), or revoke the old one.',
+  },
+  // What the operator API refuses.
+  UNAUTHENTICATED: {
+    means: 'No token, or one that is unknown, expired or revoked.',
+    doNext: 'Set `OPENLINE_TOKEN`, or choose a context that has one.',
+  },
+  PERMISSION_DENIED: {
+    means: 'The role of the token does not allow this.',
+    doNext: 'Use a token with the role that the message names.',
+  },
+  REQUEST_INVALID: { means: 'The request does not make sense.', doNext: 'Correct what the message names.' },
+  TARGETS_INVALID: {
+    means: 'The target expression cannot be read.',
+    doNext: 'Correct it at the position shown; see docs/cli.md, Targets.',
+  },
+  NO_TARGETS: { means: 'No agent matches the targets.', doNext: '`openline agents list` shows labels and facts.' },
+  RUN_UNKNOWN: { means: 'There is no such run.', doNext: '`openline runs list` shows the runs.' },
+  AGENT_UNKNOWN: { means: 'There is no such agent.', doNext: '`openline agents list` shows the agents.' },
+  AGENT_CONNECTED: { means: 'The agent is connected, so it cannot be deleted.', doNext: 'Stop it, or revoke it.' },
+  PACK_UNKNOWN: {
+    means: 'There is no such pack, or no such version of it.',
+    doNext: '`openline packs list` shows the packs.',
+  },
+  TOKEN_UNKNOWN: { means: 'There is no such token.', doNext: '`openline tokens list` shows the tokens.' },
+  IDEMPOTENCY_CONFLICT: {
+    means: 'The idempotency key was used before, for another request.',
+    doNext: 'Use a new key.',
+  },
+  PACK_INVALID: { means: 'The pack cannot be read.', doNext: 'Correct the line and column shown.' },
+  PACK_SIGNATURE_INVALID: {
+    means: 'The signature does not belong to these bytes.',
+    doNext: 'Sign it again: `openline packs sign`.',
+  },
+  PACK_KEY_UNTRUSTED: {
+    means: 'The pack is signed with a key that is not trusted here.',
+    doNext: 'Sign it with a trusted key, or add the public key to the trusted ones.',
+  },
+  PACK_DOWNGRADE: { means: 'A newer version of the pack is in place.', doNext: 'Raise the version of the pack.' },
+  PACK_CONTENT_CHANGED: {
+    means: 'This version is in place with other content; a version never changes.',
+    doNext: 'Raise the version of the pack.',
+  },
+  PACK_IN_USE: { means: 'Open dispatches need the pack.', doNext: 'Wait for the runs to end, or cancel them.' },
+  STORE_UNAVAILABLE: {
+    means: 'The database does not answer, or has no room.',
+    doNext: 'See the server’s log; nothing was changed by this request.',
+  },
+  INTERNAL: {
+    means: 'A fault of Openline itself.',
+    doNext: 'Report it with the log line that has the same request id.',
+  },
+  // What stops a process at its start.
+  CONFIG_INVALID: {
+    means: 'A configuration key is unknown, missing or has a wrong value.',
+    doNext: 'Correct the key that the message names.',
+  },
+  DATA_DIR_IN_USE: {
+    means: 'Another process uses the data directory.',
+    doNext: 'Stop it, or choose another `--data-dir`.',
+  },
+  DATA_DIR_UNUSABLE: {
+    means: 'The data directory cannot be created, read or written.',
+    doNext: 'The message carries the operating system’s reason.',
+  },
+  PORT_IN_USE: { means: 'Another program listens on the port.', doNext: 'Stop it, or choose another port.' },
+  DATABASE_FAILED: {
+    means: 'The embedded PostgreSQL could not be started, or the given one cannot be used.',
+    doNext: 'The message carries its reason.',
+  },
+} as const satisfies Record<string, { means: string; doNext: string }>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERRORS, code);
+}
+
+/** An error that a person or a peer is meant to read. `message` says what happened, to what; ERRORS says what to do next. */
+export class OpenlineError extends Error {
+  override readonly name = 'OpenlineError';
+  readonly code: ErrorCode;
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

@@ -1,0 +1,38 @@
+/** An agent as the server knows it, whether it is connected or not. */
+export interface AgentRecord {
+  readonly id: string;
+  readonly name: string;
+  /** What the agent says of itself, overlaid by what its join token pinned. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly facts: Readonly<Record<string, string>>;
+  readonly version: string;
+  readonly online: boolean;
+  readonly epoch: number;
+  readonly enrolledAt: Date;
+  readonly connectedAt?: Date;
+  readonly lastSeenAt?: Date;
+  readonly remoteAddress: string;
+  readonly certificateExpiresAt?: Date;
+  readonly revokedAt?: Date;
+}
+
+export interface AgentPackRecord {
+  readonly digest: Buffer;
+  readonly name: string;
+  readonly version: string;
+  readonly ready: boolean;
+  readonly reasonCode: string;
+  readonly reason: string;
+}
+
+export interface AgentService {
+  /** @param targets see selector.ts. @throws OpenlineError TARGETS_INVALID */
+  select(targets: string, options?: { includeRevoked?: boolean }): Promise<AgentRecord[]>;
+  /** By id or name. @throws OpenlineError AGENT_UNKNOWN */
+  get(idOrName: string): Promise<AgentRecord>;
+  packsOf(agentIds: readonly string[]): Promise<Map<string, AgentPackRecord[]>>;
+  /** Marks it revoked, ends its open dispatches, ends its link. */
+  revoke(by: { name: string }, idOrName: string, reason: string): Promise<AgentRecord>;
+  /** @throws OpenlineError AGENT_UNKNOWN, AGENT_CONNECTED */
+  remove(by: { name: string }, idOrName: string): Promise<void>;
+}

@@ -1,0 +1,136 @@
+import type { ColumnType, Generated } from 'kysely';
+
+/** The tables, as kysely sees them. Columns are the columns of migrations/. */
+export interface Schema {
+  agents: AgentsTable;
+  tokens: TokensTable;
+  packs: PacksTable;
+  agent_packs: AgentPacksTable;
+  runs: RunsTable;
+  dispatches: DispatchesTable;
+  output_chunks: OutputChunksTable;
+  audit: AuditTable;
+}
+
+/** jsonb: parsed when read; written as JSON text. */
+type Json<T> = ColumnType<T, string | undefined, string>;
+/** bigint columns are read as number: every one here stays below 2^53 (db.ts sets the parser). */
+type Time = Date;
+
+export interface AgentsTable {
+  id: string;
+  name: string;
+  enrolled_at: Generated<Time>;
+  enrolled_with: string;
+  pinned_labels: Json<Record<string, string>>;
+  labels: Json<Record<string, string>>;
+  facts: Json<Record<string, string>>;
+  version: Generated<string>;
+  journal_id: Generated<string>;
+  epoch: Generated<number>;
+  online: Generated<boolean>;
+  connected_at: Time | null;
+  last_seen_at: Time | null;
+  remote_address: Generated<string>;
+  certificate_expires_at: Time | null;
+  revoked_at: Time | null;
+  revoked_reason: Generated<string>;
+}
+
+export interface TokensTable {
+  id: string;
+  kind: 'operator' | 'join';
+  name: string;
+  role: Generated<'' | 'viewer' | 'operator' | 'admin'>;
+  secret_hash: Buffer;
+  labels: Json<Record<string, string>>;
+  created_by: string;
+  created_at: Generated<Time>;
+  expires_at: Time | null;
+  revoked_at: Time | null;
+  last_used_at: Time | null;
+  used_by_agent: string | null;
+}
+
+export interface PacksTable {
+  digest: Buffer;
+  name: string;
+  version: string;
+  content: Buffer;
+  signature: string;
+  key_id: string;
+  pushed_by: string;
+  pushed_at: Generated<Time>;
+  wanted: boolean;
+}
+
+export interface AgentPacksTable {
+  agent_id: string;
+  digest: Buffer;
+  ready: boolean;
+  reason_code: Generated<string>;
+  reason: Generated<string>;
+}
+
+export interface RunsTable {
+  id: string;
+  task: string;
+  targets: string;
+  pack_digest: Buffer;
+  pack_name: string;
+  pack_version: string;
+  task_name: string;
+  parameters: string;
+  timeout_ms: number;
+  ttl_ms: number;
+  offline: 'fail' | 'wait';
+  requested_by: string;
+  principal_id: string;
+  idempotency_key: string | null;
+  request_hash: Buffer;
+  retry_of: string | null;
+  created_at: Time;
+  expires_at: Time;
+  cancelled_at: Time | null;
+  cancelled_by: Generated<string>;
+  ended_at: Time | null;
+  target_count: number;
+}
+
+export interface DispatchesTable {
+  run_id: string;
+  agent_id: string;
+  agent_name: string;
+  state: number;
+  reason_code: Generated<string>;
+  reason: Generated<string>;
+  exit_code: number | null;
+  signal: Generated<string>;
+  queued_at: Time;
+  sent_at: Time | null;
+  accepted_at: Time | null;
+  started_at: Time | null;
+  ended_at: Time | null;
+  progress_percent: number | null;
+  progress_note: Generated<string>;
+  output_bytes: Generated<number>;
+  output_dropped_bytes: Generated<number>;
+  output_stored_bytes: Generated<number>;
+}
+
+export interface OutputChunksTable {
+  run_id: string;
+  agent_id: string;
+  byte_offset: number;
+  stream: number;
+  data: Buffer;
+}
+
+export interface AuditTable {
+  seq: Generated<number>;
+  at: Generated<Time>;
+  principal: string;
+  action: string;
+  object: string;
+  details: Json<Record<string, unknown>>;
+}
