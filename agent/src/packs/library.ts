@@ -1,0 +1,30 @@
+import type { PackTask } from '@openline/packs';
+import type { HeldPack, PackState } from '@openline/proto/agent';
+
+/** A task that can start now: its pack verified and parsed, its script on disk. */
+export interface ReadyTask {
+  readonly packName: string;
+  readonly packVersion: string;
+  readonly task: PackTask;
+  /** Absolute path of the script file, for script runners. */
+  readonly scriptPath: string | undefined;
+  /** Checks the parameters against the schema. @throws OpenlineError PARAMETERS_INVALID */
+  validate(parameters: unknown): Record<string, unknown>;
+}
+
+export type TaskLookup =
+  | { readonly kind: 'ready'; readonly ready: ReadyTask }
+  /** Being fetched: `settled` resolves when it became ready or was refused; look it up again then. */
+  | { readonly kind: 'pending'; readonly settled: Promise<void> }
+  | { readonly kind: 'absent'; readonly code: 'PACK_NOT_HELD' | 'TASK_UNKNOWN'; readonly reason: string };
+
+/** Packs at the agent: fetched when wanted and lacking, verified, digested, cached on disk, loaded again at start without the network. */
+export interface PackLibrary {
+  held(): HeldPack[];
+  lookup(digest: Uint8Array, taskName: string): TaskLookup;
+  /** Makes the library hold exactly these, keeping what it has; reports each that became ready or was refused. */
+  want(
+    packs: readonly HeldPack[],
+    fetch: (digest: Uint8Array) => Promise<{ content: Uint8Array; signature: string }>,
+  ): Promise<PackState[]>;
+}
