@@ -211,3 +211,6 @@ export class OpenlineError extends Error {
     this.code = code;
   }
 }
+
+/** The trailing metadata in which the operator API and the link name the code of a refusal; the status carries the message. */
+export const ERROR_CODE_METADATA = 'openline-error-code';
