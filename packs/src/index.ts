@@ -1,1 +1,17 @@
+export { coerceParameters } from './coerce.ts';
+export { PackError, type PackIssue } from './errors.ts';
+export {
+  generateKeyPair,
+  type KeyPairText,
+  type PublicKey,
+  parsePublicKey,
+  parseSecretKey,
+  type SecretKey,
+  signPack,
+  verifyPack,
+} from './minisign.ts';
 export * from './pack.ts';
+export { compileParameters } from './parameters.ts';
+export { parsePack } from './parse.ts';
+export { buildArgv, type ParameterEnvironment, parameterEnvironment } from './process.ts';
+export { compareVersions, digestOf, isVersion } from './version.ts';
