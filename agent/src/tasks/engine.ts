@@ -3,11 +3,11 @@ import type { Heartbeat, Task, TaskOutput, TaskReports } from '@openline/proto/a
 /** What the engine says upward. The link implements it; while no session is open `reports` and `output` return false and nothing is kept there. */
 export interface Uplink {
   /**
-   * Everything that was ready in one turn of the event loop, as one message.
+   * Everything that was ready in one turn of the event loop, as one message; the link cuts it when it is larger than a message may be.
    * @returns false when it was not taken (no session): the engine keeps results in its spool and says them again at `sessionOpened`.
    */
   reports(reports: TaskReports): boolean;
-  /** @returns false when it was not taken. */
+  /** @returns false when it was not taken: no session, or the link is congested and `sessionWritable` follows. */
   output(chunk: TaskOutput): boolean;
 }
 
@@ -34,6 +34,8 @@ export interface TaskEngine {
   /** Says again everything that was not committed, then output within the window. */
   sessionOpened(outputWindowBytes: number): void;
   sessionClosed(): void;
+  /** After `output` returned false within an open session: the link can take output again. */
+  sessionWritable(): void;
   health(): ExecutorHealth;
   /** Stops taking tasks, stops the running ones (their result says so), flushes and closes the journal. */
   stop(reason: string): Promise<void>;
