@@ -25,9 +25,18 @@ export interface AgentPackRecord {
   readonly reason: string;
 }
 
+/** An agent that a target expression selects, and the values that it has for the keys that were asked for. */
+export interface Candidate {
+  readonly id: string;
+  readonly name: string;
+  readonly values: readonly (string | undefined)[];
+}
+
 export interface AgentService {
   /** @param targets see selector.ts. @throws OpenlineError TARGETS_INVALID */
   select(targets: string, options?: { includeRevoked?: boolean }): Promise<AgentRecord[]>;
+  /** The light form of `select` that a run needs. @throws OpenlineError TARGETS_INVALID */
+  candidates(targets: string, keys: readonly string[]): Promise<Candidate[]>;
   /** By id or name. @throws OpenlineError AGENT_UNKNOWN */
   get(idOrName: string): Promise<AgentRecord>;
   packsOf(agentIds: readonly string[]): Promise<Map<string, AgentPackRecord[]>>;

@@ -94,6 +94,8 @@ export interface RunsTable {
   cancelled_at: Time | null;
   cancelled_by: Generated<string>;
   ended_at: Time | null;
+  /** State number → how many. */
+  counts: Json<Record<string, number>> | null;
   target_count: number;
 }
 

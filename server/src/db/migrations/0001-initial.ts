@@ -27,7 +27,6 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     );
     -- A name belongs to one agent that is not revoked.
     create unique index agents_name on agents (name) where revoked_at is null;
-    create index agents_labels on agents using gin (labels jsonb_path_ops);
 
     create table tokens (
       id text primary key,
@@ -90,7 +89,9 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       expires_at timestamptz not null,
       cancelled_at timestamptz,
       cancelled_by text not null default '',
+      -- Both are set when the last dispatch has ended.
       ended_at timestamptz,
+      counts jsonb,
       target_count integer not null
     );
     create unique index runs_idempotency on runs (principal_id, idempotency_key) where idempotency_key is not null;
@@ -118,8 +119,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       output_stored_bytes bigint not null default 0,
       primary key (run_id, agent_id)
     ) with (fillfactor = 70);
-    -- What an agent is still owed, read at every Hello and by the sweeps.
-    create index dispatches_open on dispatches (agent_id) where state < 10;
+    -- No index names a column that changes, so that every change of state is a heap-only update. What an agent is still owed is found
+    -- from the open runs, which are few.
 
     create table output_chunks (
       run_id text not null,
@@ -127,8 +128,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       byte_offset bigint not null,
       stream smallint not null,
       data bytea not null,
-      primary key (run_id, agent_id, byte_offset),
-      foreign key (run_id, agent_id) references dispatches on delete cascade
+      primary key (run_id, agent_id, byte_offset)
     );
 
     create table audit (

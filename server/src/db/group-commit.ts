@@ -1,0 +1,68 @@
+/**
+ * Collects items and hands them to `commit` in batches: all that came in one turn of the event loop, then all that came while the
+ * batch before was being committed. One batch is under way at a time, so items stay in order.
+ */
+export interface GroupCommit<T> {
+  add(item: T): void;
+  /** Items that are not committed yet. */
+  pending(): number;
+  /** Resolves when nothing is pending. */
+  idle(): Promise<void>;
+  /** Gives up on what is pending. */
+  close(): void;
+}
+
+export interface GroupCommitDeps<T> {
+  /** When it throws, the same items (and those that came since) are tried again. */
+  commit(items: readonly T[]): Promise<void>;
+  onFailure(error: unknown, pending: number): void;
+  sleep(ms: number): Promise<void>;
+}
+
+const MAX_BATCH = 2_000;
+const RETRY_MIN_MS = 50;
+const RETRY_MAX_MS = 2_000;
+
+export function createGroupCommit<T>({ commit, onFailure, sleep }: GroupCommitDeps<T>): GroupCommit<T> {
+  let waiting: T[] = [];
+  let underWay = 0;
+  let running = false;
+  let closed = false;
+  let idlers: (() => void)[] = [];
+
+  async function run(): Promise<void> {
+    let failures = 0;
+    while (waiting.length > 0 && !closed) {
+      const batch = waiting.length > MAX_BATCH ? waiting.splice(0, MAX_BATCH) : waiting;
+      if (batch === waiting) waiting = [];
+      underWay = batch.length;
+      try {
+        await commit(batch);
+        failures = 0;
+      } catch (error) {
+        waiting = batch.concat(waiting);
+        onFailure(error, waiting.length);
+        await sleep(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** failures++));
+      }
+      underWay = 0;
+    }
+    running = false;
+    for (const resolve of idlers) resolve();
+    idlers = [];
+  }
+
+  return {
+    add(item) {
+      waiting.push(item);
+      if (running || closed) return;
+      running = true;
+      setImmediate(() => void run());
+    },
+    pending: () => waiting.length + underWay,
+    idle: () => (running ? new Promise((resolve) => idlers.push(resolve)) : Promise.resolve()),
+    close() {
+      closed = true;
+      waiting = [];
+    },
+  };
+}

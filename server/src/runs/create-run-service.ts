@@ -1,0 +1,240 @@
+import { createHash } from 'node:crypto';
+import { MAX_PARAMETERS_BYTES, MAX_TARGETS, MAX_TTL_MS } from '@openline/proto/limits';
+import { type ErrorCode, OpenlineError } from '@openline/proto/errors';
+import type { Principal } from '../access/access.ts';
+import type { AgentService, Candidate } from '../agents/agents.ts';
+import type { AuditLog } from '../audit/audit.ts';
+import type { Clock } from '../clock.ts';
+import type { PackService, ResolvedTask } from '../packs/pack-service.ts';
+import type { DispatchDesk } from './desk.ts';
+import { initialState, isEnd } from './dispatch.ts';
+import type { RunHub } from './hub.ts';
+import type { AgentLines } from './lines.ts';
+import type { NewDispatch, RunStore } from './run-store.ts';
+import type { RunService, RunSpec, RunView } from './run-service.ts';
+import { createRunReader } from './run-reader.ts';
+import { encodeCancel, encodeTasks } from './wire.ts';
+
+export interface RunServiceDeps {
+  readonly store: RunStore;
+  readonly desk: DispatchDesk;
+  readonly hub: RunHub;
+  readonly lines: AgentLines;
+  readonly agents: AgentService;
+  readonly packs: PackService;
+  readonly audit: AuditLog;
+  readonly clock: Clock;
+  newId(): string;
+  observeSubmit?(targets: number, seconds: number): void;
+}
+
+const MIN_TIMEOUT_MS = 100;
+const MAX_TIMEOUT_MS = 24 * 3600 * 1000;
+const MAX_KEY_CHARS = 200;
+
+export function createRunService(deps: RunServiceDeps, config: { readonly defaultTtlMs: number }): RunService {
+  const { store, desk, hub, lines, agents, packs, audit, clock } = deps;
+  const reader = createRunReader({ store, hub, lines });
+
+  async function fitting(spec: RunSpec, resolved: ResolvedTask): Promise<{ candidate: Candidate; unfit: Unfit | undefined }[]> {
+    const requires = Object.entries(resolved.task.requires);
+    const candidates = await agents.candidates(spec.targets, requires.map(([key]) => key));
+    return candidates.map((candidate) => ({ candidate, unfit: whyUnfit(candidate, requires) }));
+  }
+
+  async function existingRun(by: Principal, key: string, requestHash: Buffer): Promise<RunView | undefined> {
+    const found = await store.findByKey(by.id, key);
+    if (found === undefined) return undefined;
+    if (found.requestHash.equals(requestHash)) return found.run;
+    throw new OpenlineError('IDEMPOTENCY_CONFLICT', `the idempotency key «${key}» belongs to run ${found.run.id}, which asks for something else`);
+  }
+
+  async function submit(
+    by: Principal,
+    spec: RunSpec,
+    options: { idempotencyKey?: string; retryOf?: string } = {},
+  ): Promise<{ run: RunView; existing: boolean }> {
+    const startedMs = clock.nowMs();
+    const resolved = packs.resolve(spec.task);
+    const parametersJson = encodeParameters(resolved.validate(spec.parameters));
+    const timeoutMs = inRange('timeout', spec.timeoutMs ?? resolved.task.timeoutMs, MIN_TIMEOUT_MS, MAX_TIMEOUT_MS);
+    const ttlMs = inRange('time to live', spec.ttlMs ?? config.defaultTtlMs, 1, MAX_TTL_MS);
+    const key = options.idempotencyKey;
+    if (key !== undefined && key.length > MAX_KEY_CHARS) {
+      throw new OpenlineError('REQUEST_INVALID', `the idempotency key is longer than ${MAX_KEY_CHARS} characters`);
+    }
+    const requestHash = createHash('sha256')
+      .update(JSON.stringify([spec.task, spec.targets, parametersJson, timeoutMs, ttlMs, spec.offline, options.retryOf ?? null]))
+      .digest();
+    if (key !== undefined) {
+      // Asked before the targets are: the same key gives the same run even when no agent matches any more.
+      const run = await existingRun(by, key, requestHash);
+      if (run !== undefined) return { run, existing: true };
+    }
+
+    const targets = await fitting(spec, resolved);
+    if (targets.length === 0) throw new OpenlineError('NO_TARGETS', `no agent matches the targets «${spec.targets}»`);
+    if (targets.length > MAX_TARGETS) {
+      throw new OpenlineError('REQUEST_INVALID', `${targets.length} agents match; one run may have ${MAX_TARGETS} targets`);
+    }
+    const dispatches = targets.map(({ candidate, unfit }): NewDispatch => {
+      const target = { agentId: candidate.id, online: lines.isConnected(candidate.id), unfit };
+      return { agentId: candidate.id, agentName: candidate.name, ...initialState(target, spec.offline) };
+    });
+
+    const createdAt = clock.now();
+    const { stored, task } = resolved;
+    const order = {
+      runId: deps.newId(),
+      packName: stored.pack.name,
+      packDigest: stored.digest,
+      taskName: task.name,
+      parametersJson,
+      timeoutMs,
+      expiresAt: new Date(createdAt.getTime() + ttlMs),
+    };
+    const inserted = await store.insertRun(
+      {
+        ...order,
+        id: order.runId,
+        task: spec.task,
+        targets: spec.targets,
+        packVersion: stored.pack.version,
+        ttlMs,
+        offline: spec.offline,
+        requestedBy: by.name,
+        principalId: by.id,
+        idempotencyKey: key,
+        requestHash,
+        retryOf: options.retryOf,
+        createdAt,
+      },
+      dispatches,
+    );
+    if (!inserted) {
+      const run = key === undefined ? undefined : await existingRun(by, key, requestHash);
+      if (run === undefined) throw new OpenlineError('INTERNAL', 'the run was neither stored nor found');
+      return { run, existing: true };
+    }
+    desk.opened(order.runId, dispatches.filter((d) => d.state !== 'rejected').length);
+    const message = encodeTasks([order], clock.now());
+    lines.broadcast(idsIn(dispatches, 'sent'), message, 'tasks');
+    deps.observeSubmit?.(dispatches.length, (clock.nowMs() - startedMs) / 1000);
+
+    // An agent that said Hello between the look at the lines and the commit found nothing to fetch: it gets its task here.
+    const late = idsIn(dispatches, 'queued').filter((id) => lines.isConnected(id));
+    if (late.length > 0) lines.broadcast(await store.markSent(order.runId, late, clock.now()), message, 'tasks');
+
+    const counts = new Map<NewDispatch['state'], number>();
+    for (const { state } of dispatches) counts.set(state, (counts.get(state) ?? 0) + 1);
+    const run: RunView = {
+      id: order.runId,
+      spec: { ...spec, timeoutMs, ttlMs },
+      parametersJson,
+      packName: order.packName,
+      packVersion: stored.pack.version,
+      taskName: task.name,
+      timeoutMs,
+      ttlMs,
+      requestedBy: by.name,
+      createdAt,
+      expiresAt: order.expiresAt,
+      endedAt: undefined,
+      cancelledBy: '',
+      retryOf: options.retryOf,
+      targetCount: dispatches.length,
+      counts,
+    };
+    return { run, existing: false };
+  }
+
+  return {
+    ...reader,
+    submit,
+
+    async preview(spec) {
+      const resolved = packs.resolve(spec.task);
+      const parametersJson = encodeParameters(resolved.validate(spec.parameters));
+      const targets = await fitting(spec, resolved);
+      const held = await agents.packsOf(targets.map(({ candidate }) => candidate.id));
+      return {
+        packVersion: resolved.stored.pack.version,
+        parametersJson,
+        targets: targets.map(({ candidate, unfit }) => {
+          const online = lines.isConnected(candidate.id);
+          const pack = held.get(candidate.id)?.find((p) => p.digest.equals(resolved.stored.digest));
+          const refused =
+            pack !== undefined && !pack.ready ? { code: 'PACK_NOT_HELD' as const, reason: `the agent refused the pack: ${pack.reason}` } : undefined;
+          const { state, reasonCode, reason } = initialState({ agentId: candidate.id, online, unfit: unfit ?? refused }, spec.offline);
+          return {
+            agentId: candidate.id,
+            agentName: candidate.name,
+            online,
+            holdsPack: pack?.ready ?? false,
+            wouldReject: state === 'rejected' ? { code: reasonCode, reason } : undefined,
+          };
+        }),
+      };
+    },
+
+    async cancel(by, runId) {
+      const { run } = await reader.get(runId);
+      if (run.endedAt !== undefined) return run;
+      const now = clock.now();
+      await store.markCancelled(runId, by.name, now);
+      const never = await store.cancelQueued(runId, now);
+      desk.changedInStore(never.map((agentId) => ({ runId, agentId, state: 13 })));
+      const targets = await store.openTargets(runId);
+      lines.broadcast(targets, encodeCancel([runId], `cancelled by ${by.name}`), 'cancel');
+      await audit.record({ principal: by.name, action: 'run.cancel', object: runId, details: { queued: never.length, told: targets.length } });
+      hub.publish(runId, undefined);
+      return (await reader.get(runId)).run;
+    },
+
+    async retry(by, runId, idempotencyKey) {
+      const { run, dispatches } = await reader.get(runId);
+      const again = dispatches.filter((d) => isEnd(d.state) && d.state !== 'succeeded').map((d) => d.agentId);
+      if (again.length === 0) {
+        throw new OpenlineError('REQUEST_INVALID', `run ${runId} has no target that ended without success, so there is nothing to retry`);
+      }
+      const spec = { ...run.spec, targets: `id in (${again.join(',')})` };
+      return submit(by, spec, { retryOf: runId, ...(idempotencyKey !== undefined && { idempotencyKey }) });
+    },
+  };
+}
+
+interface Unfit {
+  readonly code: ErrorCode;
+  readonly reason: string;
+}
+
+function whyUnfit(candidate: Candidate, requires: readonly (readonly [string, string])[]): Unfit | undefined {
+  for (const [index, [key, wanted]] of requires.entries()) {
+    const value = candidate.values[index];
+    if (value === undefined) {
+      return { code: 'REQUIREMENTS_NOT_MET', reason: `the task requires ${key}${wanted === '*' ? '' : `=${wanted}`}, which the agent does not have` };
+    }
+    if (wanted !== '*' && value !== wanted) {
+      return { code: 'REQUIREMENTS_NOT_MET', reason: `the task requires ${key}=${wanted}, but the agent has ${key}=${value}` };
+    }
+  }
+  return undefined;
+}
+
+function idsIn(dispatches: readonly NewDispatch[], state: NewDispatch['state']): string[] {
+  return dispatches.filter((d) => d.state === state).map((d) => d.agentId);
+}
+
+function encodeParameters(parameters: Record<string, unknown>): string {
+  const json = JSON.stringify(parameters);
+  const bytes = Buffer.byteLength(json);
+  if (bytes > MAX_PARAMETERS_BYTES) {
+    throw new OpenlineError('PARAMETERS_INVALID', `the parameters take ${bytes} bytes as JSON; ${MAX_PARAMETERS_BYTES} are allowed`);
+  }
+  return json;
+}
+
+function inRange(what: string, valueMs: number, minMs: number, maxMs: number): number {
+  if (Number.isInteger(valueMs) && valueMs >= minMs && valueMs <= maxMs) return valueMs;
+  throw new OpenlineError('REQUEST_INVALID', `the ${what} must be between ${minMs} and ${maxMs} milliseconds`);
+}

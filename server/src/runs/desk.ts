@@ -1,0 +1,143 @@
+import type { Clock } from '../clock.ts';
+import { createGroupCommit } from '../db/group-commit.ts';
+import { type DispatchChange, FIRST_END, isEnd, mergeChanges, stateOf } from './dispatch.ts';
+import type { RunHub } from './hub.ts';
+import type { OutputChunk, RunStore } from './run-store.ts';
+
+/**
+ * Takes in what agents say of their dispatches, commits it in groups, and tells what is durable. Nothing is acknowledged to an agent
+ * before it is.
+ */
+export interface DispatchDesk {
+  change(change: DispatchChange): void;
+  output(chunk: OutputChunk): void;
+  /** A run was inserted with so many open dispatches. */
+  opened(runId: string, open: number): void;
+  /** The store ended or moved these itself. */
+  changedInStore(rows: readonly { runId: string; agentId: string; state: number }[]): void;
+  /** Loads what a previous process left open. */
+  start(): Promise<void>;
+  /** Ends every run whose last dispatch has ended, whatever the counters believe. */
+  recount(): Promise<void>;
+  /** Nothing is waiting to be committed. */
+  idle(): Promise<void>;
+  /** What the store last refused, if it still does. */
+  fault(): string | undefined;
+}
+
+export interface DeskDeps {
+  readonly store: RunStore;
+  readonly hub: RunHub;
+  readonly clock: Clock;
+  /** These results are durable: their agents may forget them. */
+  resultsDurable(acks: readonly { agentId: string; runId: string }[]): void;
+  /** Output up to these positions is durable. */
+  outputDurable(acks: readonly { agentId: string; runId: string; committedBytes: number }[]): void;
+  onFault(what: string, error: unknown, pending: number): void;
+  observeBatch?(kind: 'changes' | 'output', size: number, seconds: number): void;
+  observeEnd?(state: string): void;
+}
+
+export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
+  const { store, hub, clock } = deps;
+  /** Open dispatches by open run: a hint that says when it pays to ask the store whether the run has ended. */
+  const open = new Map<string, number>();
+  let fault: string | undefined;
+
+  const failed = (what: string) => (error: unknown, pending: number) => {
+    fault = `${what}: ${error instanceof Error ? error.message : String(error)}`;
+    deps.onFault(what, error, pending);
+  };
+  const sleep = (ms: number) => clock.sleep(ms);
+
+  async function close(runIds: readonly string[]): Promise<void> {
+    const closed = new Set(await store.closeRuns(runIds, clock.now()));
+    for (const runId of runIds) {
+      if (closed.has(runId)) open.delete(runId);
+      hub.publish(runId, undefined);
+    }
+  }
+
+  function noteChanged(rows: readonly { runId: string; agentId: string; state: number }[]): void {
+    const byRun = new Map<string, string[]>();
+    const maybeEnded = new Set<string>();
+    for (const { runId, agentId, state } of rows) {
+      const agents = byRun.get(runId);
+      if (agents === undefined) byRun.set(runId, [agentId]);
+      else agents.push(agentId);
+      if (state < FIRST_END) continue;
+      deps.observeEnd?.(stateOf(state));
+      const left = (open.get(runId) ?? 0) - 1;
+      if (open.has(runId)) open.set(runId, left);
+      if (left <= 0) maybeEnded.add(runId);
+    }
+    for (const [runId, agentIds] of byRun) hub.publish(runId, agentIds);
+    if (maybeEnded.size > 0) closing = closing.then(() => close([...maybeEnded])).catch((error) => failed('ending runs')(error, 0));
+  }
+  let closing: Promise<void> = Promise.resolve();
+
+  const changes = createGroupCommit<DispatchChange>({
+    sleep,
+    onFailure: failed('committing dispatch changes'),
+    async commit(items) {
+      const merged = new Map<string, DispatchChange>();
+      for (const item of items) {
+        const key = `${item.runId} ${item.agentId}`;
+        const before = merged.get(key);
+        merged.set(key, before === undefined ? item : mergeChanges(before, item));
+      }
+      const startedMs = clock.nowMs();
+      const applied = await store.apply([...merged.values()]);
+      fault = undefined;
+      deps.observeBatch?.('changes', merged.size, (clock.nowMs() - startedMs) / 1000);
+      const acks = applied.filter(({ runId, agentId }) => {
+        const change = merged.get(`${runId} ${agentId}`);
+        return change !== undefined && change.epoch > 0 && isEnd(change.state);
+      });
+      if (acks.length > 0) deps.resultsDurable(acks);
+      noteChanged(applied.flatMap(({ state, ...ids }) => (state === undefined ? [] : [{ ...ids, state }])));
+    },
+  });
+
+  const output = createGroupCommit<OutputChunk>({
+    sleep,
+    onFailure: failed('storing output'),
+    async commit(chunks) {
+      const startedMs = clock.nowMs();
+      await store.storeOutput(chunks);
+      fault = undefined;
+      deps.observeBatch?.('output', chunks.length, (clock.nowMs() - startedMs) / 1000);
+      const ends = new Map<string, { agentId: string; runId: string; committedBytes: number }>();
+      for (const { runId, agentId, offset, data } of chunks) {
+        ends.set(`${runId} ${agentId}`, { agentId, runId, committedBytes: offset + data.byteLength });
+      }
+      const acks = [...ends.values()];
+      deps.outputDurable(acks);
+      for (const { runId, agentId } of acks) hub.publish(runId, [agentId]);
+    },
+  });
+
+  return {
+    change: (change) => changes.add(change),
+    output: (chunk) => output.add(chunk),
+    opened(runId, count) {
+      open.set(runId, count);
+      if (count === 0) closing = closing.then(() => close([runId])).catch((error) => failed('ending runs')(error, 0));
+    },
+    changedInStore: noteChanged,
+    async start() {
+      for (const [runId, count] of await store.openCounts()) open.set(runId, count);
+      await this.recount();
+    },
+    async recount() {
+      const counts = await store.openCounts();
+      const ended = [...counts].filter(([, count]) => count === 0).map(([runId]) => runId);
+      if (ended.length > 0) await close(ended);
+    },
+    async idle() {
+      await Promise.all([changes.idle(), output.idle()]);
+      await closing;
+    },
+    fault: () => fault,
+  };
+}

@@ -1,0 +1,125 @@
+import { OpenlineError } from '@openline/proto/errors';
+import { isEnd } from './dispatch.ts';
+import { Changes, type RunHub } from './hub.ts';
+import type { AgentLines } from './lines.ts';
+import type { DispatchView, RunService, RunView } from './run-service.ts';
+import type { RunStore } from './run-store.ts';
+
+/** Rows of output read at once: at most 16 × 32 KiB in memory per reader. */
+const OUTPUT_PAGE_ROWS = 16;
+/** An ended dispatch whose output does not come is not waited for longer than this: its agent may be gone. */
+const OUTPUT_WAIT_MS = 10_000;
+
+export function createRunReader({
+  store,
+  hub,
+  lines,
+}: {
+  store: RunStore;
+  hub: RunHub;
+  lines: AgentLines;
+}): Pick<RunService, 'get' | 'list' | 'watch' | 'readOutput'> {
+  const withPresence = (dispatch: DispatchView): DispatchView => ({ ...dispatch, agentOnline: lines.isConnected(dispatch.agentId) });
+
+  async function readRun(runId: string): Promise<RunView> {
+    const run = await store.run(runId);
+    if (run === undefined) throw new OpenlineError('RUN_UNKNOWN', `there is no run «${runId}»`);
+    return run;
+  }
+
+  const readDispatches = async (runId: string, agentIds?: readonly string[]) =>
+    (await store.dispatches(runId, agentIds)).map(withPresence);
+
+  return {
+    async get(runId) {
+      const run = await readRun(runId);
+      return { run, dispatches: await readDispatches(runId) };
+    },
+
+    async list({ limit, pageToken, openOnly, task }) {
+      const runs = await store.list({ limit: limit + 1, before: parsePageToken(pageToken), openOnly, task });
+      const page = runs.slice(0, limit);
+      const last = page.at(-1);
+      return { runs: page, nextPageToken: runs.length > limit && last !== undefined ? `${last.createdAt.getTime()}.${last.id}` : '' };
+    },
+
+    async *watch(runId, signal) {
+      const changes = new Changes();
+      // Subscribed before the first read, so that nothing falls between the two.
+      const unsubscribe = hub.subscribe(runId, (agentIds) => changes.add(agentIds));
+      try {
+        let run = await readRun(runId);
+        yield { run, dispatches: await readDispatches(runId) };
+        while (run.endedAt === undefined) {
+          const changed = await changes.next(signal);
+          if (changed === undefined) return;
+          const dispatches = changed.length === 0 ? [] : await readDispatches(runId, changed);
+          run = await readRun(runId);
+          yield { run, dispatches };
+        }
+      } finally {
+        unsubscribe();
+      }
+    },
+
+    async *readOutput({ runId, agentIds, follow, fromOffset }, signal) {
+      await readRun(runId);
+      const changes = new Changes();
+      const unsubscribe = hub.subscribe(runId, (ids) => changes.add(ids));
+      try {
+        const wanted = agentIds.length === 0 ? undefined : agentIds;
+        let open = await readDispatches(runId, wanted);
+        const missing = agentIds.find((id) => !open.some((d) => d.agentId === id));
+        if (missing !== undefined) throw new OpenlineError('AGENT_UNKNOWN', `agent «${missing}» is not a target of run ${runId}`);
+        const positions = new Map(open.map((d) => [d.agentId, fromOffset]));
+        for (;;) {
+          const unfinished: DispatchView[] = [];
+          for (const dispatch of open) {
+            let position = positions.get(dispatch.agentId) ?? 0;
+            while (position < dispatch.outputStoredBytes && !signal.aborted) {
+              for (const chunk of await store.readOutput(runId, dispatch.agentId, position, OUTPUT_PAGE_ROWS)) {
+                const skip = Math.max(0, position - chunk.offset);
+                position = chunk.offset + chunk.data.length;
+                yield {
+                  agentId: dispatch.agentId,
+                  agentName: dispatch.agentName,
+                  offset: chunk.offset + skip,
+                  stream: chunk.stream === 2 ? ('stderr' as const) : ('stdout' as const),
+                  data: chunk.data.subarray(skip),
+                  droppedBytes: 0,
+                };
+              }
+            }
+            positions.set(dispatch.agentId, position);
+            const complete = isEnd(dispatch.state) && position >= dispatch.outputBytes;
+            if (complete && dispatch.outputDroppedBytes > 0) {
+              yield {
+                agentId: dispatch.agentId,
+                agentName: dispatch.agentName,
+                offset: position,
+                stream: 'stdout' as const,
+                data: Buffer.alloc(0),
+                droppedBytes: dispatch.outputDroppedBytes,
+              };
+            }
+            if (!complete) unfinished.push(dispatch);
+          }
+          if (!follow || unfinished.length === 0 || signal.aborted) return;
+          const onlyOutputMissing = unfinished.every((d) => isEnd(d.state));
+          const waited = onlyOutputMissing ? AbortSignal.any([signal, AbortSignal.timeout(OUTPUT_WAIT_MS)]) : signal;
+          if ((await changes.next(waited)) === undefined) return;
+          open = await readDispatches(runId, unfinished.map((d) => d.agentId));
+        }
+      } finally {
+        unsubscribe();
+      }
+    },
+  };
+}
+
+function parsePageToken(token: string): { createdAt: Date; id: string } | undefined {
+  if (token === '') return undefined;
+  const match = /^(\d{1,15})\.([0-9a-f-]{36})$/.exec(token);
+  if (match?.[1] === undefined || match[2] === undefined) throw new OpenlineError('REQUEST_INVALID', 'the page token is not one of ours');
+  return { createdAt: new Date(Number(match[1])), id: match[2] };
+}

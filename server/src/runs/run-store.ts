@@ -1,0 +1,478 @@
+import type { Pool } from 'pg';
+import { type DispatchChange, FIRST_END, type OpenDispatch, STATES, stateOf } from './dispatch.ts';
+import { toRunView, type RunRow, toDispatchView, type DispatchRow } from './rows.ts';
+import type { DispatchView, RunView } from './run-service.ts';
+
+/**
+ * The one place that writes runs, dispatches and output. Every statement is set-based and prepared by name: these are the hot paths.
+ */
+export interface RunStore {
+  /** Everything or nothing. @returns false when the idempotency key was used before */
+  insertRun(run: NewRun, dispatches: readonly NewDispatch[]): Promise<boolean>;
+  findByKey(principalId: string, key: string): Promise<{ run: RunView; requestHash: Buffer } | undefined>;
+  /** Group commit of what agents and the server said. */
+  apply(changes: readonly DispatchChange[]): Promise<Applied[]>;
+  storeOutput(chunks: readonly OutputChunk[]): Promise<void>;
+  /** What these agents are still owed; marks queued ones as sent in the same statement, before anything is handed over. */
+  takeOpen(agentIds: readonly string[], now: Date): Promise<OwedDispatch[]>;
+  /** Marks queued dispatches as sent. @returns those that were queued */
+  markSent(runId: string, agentIds: readonly string[], now: Date): Promise<string[]>;
+  markCancelled(runId: string, by: string, now: Date): Promise<boolean>;
+  cancelQueued(runId: string, now: Date): Promise<string[]>;
+  openTargets(runId: string): Promise<string[]>;
+  /** Ends what nobody will end any more. @returns the dispatches that ended */
+  sweep(limits: SweepLimits): Promise<{ runId: string; agentId: string; state: number }[]>;
+  /** Sent, not accepted, of open runs that are still deliverable. */
+  unaccepted(sentBefore: Date, now: Date): Promise<OwedDispatch[]>;
+  /** Ends the runs whose last dispatch has ended. @returns those that it ended, or whose counts it refreshed */
+  closeRuns(runIds: readonly string[], now: Date): Promise<string[]>;
+  openCounts(): Promise<Map<string, number>>;
+  shiftDeadlines(byMs: number): Promise<void>;
+  groom(endedBefore: Date): Promise<number>;
+  endForAgent(agentId: string, reason: string, now: Date): Promise<string[]>;
+  run(runId: string): Promise<RunView | undefined>;
+  dispatches(runId: string, agentIds?: readonly string[]): Promise<DispatchView[]>;
+  list(query: { limit: number; before: { createdAt: Date; id: string } | undefined; openOnly: boolean; task: string }): Promise<RunView[]>;
+  readOutput(runId: string, agentId: string, fromOffset: number, limit: number): Promise<StoredChunk[]>;
+}
+
+export interface NewRun {
+  readonly id: string;
+  readonly task: string;
+  readonly targets: string;
+  readonly packDigest: Buffer;
+  readonly packName: string;
+  readonly packVersion: string;
+  readonly taskName: string;
+  readonly parametersJson: string;
+  readonly timeoutMs: number;
+  readonly ttlMs: number;
+  readonly offline: 'fail' | 'wait';
+  readonly requestedBy: string;
+  readonly principalId: string;
+  readonly idempotencyKey: string | undefined;
+  readonly requestHash: Buffer;
+  readonly retryOf: string | undefined;
+  readonly createdAt: Date;
+  readonly expiresAt: Date;
+}
+
+export interface NewDispatch {
+  readonly agentId: string;
+  readonly agentName: string;
+  readonly state: 'queued' | 'sent' | 'rejected';
+  readonly reasonCode: string;
+  readonly reason: string;
+}
+
+export interface OutputChunk {
+  readonly runId: string;
+  readonly agentId: string;
+  readonly offset: number;
+  readonly stream: 1 | 2;
+  readonly data: Uint8Array;
+}
+
+export interface StoredChunk {
+  readonly offset: number;
+  readonly stream: number;
+  readonly data: Buffer;
+}
+
+/** A change whose session still holds. `state` is set when the change was taken, absent when it told nothing new. */
+export interface Applied {
+  readonly runId: string;
+  readonly agentId: string;
+  readonly state: number | undefined;
+}
+
+export interface OwedDispatch extends OpenDispatch {
+  readonly packDigest: Buffer;
+  readonly packName: string;
+  readonly taskName: string;
+  readonly parametersJson: string;
+  readonly timeoutMs: number;
+  readonly expiresAt: Date;
+}
+
+export interface SweepLimits {
+  readonly now: Date;
+  /** Unaccepted this long after the end of its run's time to live: nobody can know. */
+  readonly sentGraceMs: number;
+  /** Without a result this long after its deadline: nobody can know. */
+  readonly lostAfterMs: number;
+}
+
+/** `takes` of dispatch.ts, in SQL. */
+const TAKES_SQL = `((d.state < ${FIRST_END} and h.state > d.state) or (d.state = ${STATES.lost} and h.state >= ${FIRST_END} and h.state <> ${STATES.lost}))`;
+
+const ms = (date: Date | undefined): number | null => date?.getTime() ?? null;
+
+const OWED_COLUMNS = `d.run_id, d.agent_id, d.state, r.cancelled_at is not null as cancelled, r.expires_at, r.pack_digest, r.pack_name,
+  r.task_name, r.parameters, r.timeout_ms`;
+
+interface OwedRow {
+  run_id: string;
+  agent_id: string;
+  state: number;
+  cancelled: boolean;
+  expires_at: Date;
+  pack_digest: Buffer;
+  pack_name: string;
+  task_name: string;
+  parameters: string;
+  timeout_ms: number;
+}
+
+function toOwed(row: OwedRow, now: Date): OwedDispatch {
+  const state = stateOf(row.state);
+  if (state !== 'queued' && state !== 'sent' && state !== 'accepted' && state !== 'running') {
+    throw new Error(`an ended dispatch was read as owed: ${row.run_id}`);
+  }
+  return {
+    runId: row.run_id,
+    agentId: row.agent_id,
+    state,
+    runCancelled: row.cancelled,
+    expired: row.expires_at <= now,
+    packDigest: row.pack_digest,
+    packName: row.pack_name,
+    taskName: row.task_name,
+    parametersJson: row.parameters,
+    timeoutMs: row.timeout_ms,
+    expiresAt: row.expires_at,
+  };
+}
+
+export function createRunStore(pool: Pool): RunStore {
+  return {
+    async insertRun(run, dispatches) {
+      const { rows } = await pool.query<{ id: string }>({
+        name: 'insert-run',
+        text: `
+          with run as (
+            insert into runs (id, task, targets, pack_digest, pack_name, pack_version, task_name, parameters, timeout_ms, ttl_ms, offline,
+              requested_by, principal_id, idempotency_key, request_hash, retry_of, created_at, expires_at, target_count)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+            on conflict (principal_id, idempotency_key) where idempotency_key is not null do nothing
+            returning id, created_at),
+          dispatch as (
+            insert into dispatches (run_id, agent_id, agent_name, state, reason_code, reason, queued_at, sent_at, ended_at)
+            select run.id, t.agent_id, t.agent_name, t.state, t.reason_code, t.reason, run.created_at,
+              case when t.state = ${STATES.sent} then run.created_at end, case when t.state >= ${FIRST_END} then run.created_at end
+            from run, unnest($20::text[], $21::text[], $22::smallint[], $23::text[], $24::text[]) as t(agent_id, agent_name, state, reason_code, reason)),
+          audited as (
+            insert into audit (at, principal, action, object, details)
+            select run.created_at, $12, 'run.submit', run.id, $25::jsonb from run)
+          select id from run`,
+        values: [
+          run.id,
+          run.task,
+          run.targets,
+          run.packDigest,
+          run.packName,
+          run.packVersion,
+          run.taskName,
+          run.parametersJson,
+          run.timeoutMs,
+          run.ttlMs,
+          run.offline,
+          run.requestedBy,
+          run.principalId,
+          run.idempotencyKey ?? null,
+          run.requestHash,
+          run.retryOf ?? null,
+          run.createdAt,
+          run.expiresAt,
+          dispatches.length,
+          dispatches.map((d) => d.agentId),
+          dispatches.map((d) => d.agentName),
+          dispatches.map((d) => STATES[d.state]),
+          dispatches.map((d) => d.reasonCode),
+          dispatches.map((d) => d.reason),
+          JSON.stringify({
+            task: `${run.packName}@${run.packVersion}/${run.taskName}`,
+            targets: run.targets,
+            targetCount: dispatches.length,
+            parametersSha256: run.requestHash.toString('hex'),
+            retryOf: run.retryOf,
+          }),
+        ],
+      });
+      return rows.length === 1;
+    },
+
+    async findByKey(principalId, key) {
+      const { rows } = await pool.query<RunRow & { request_hash: Buffer }>(
+        'select * from runs where principal_id = $1 and idempotency_key = $2',
+        [principalId, key],
+      );
+      const [row] = rows;
+      if (row === undefined) return undefined;
+      return { run: toRunView(row, await liveCounts(pool, [row])), requestHash: row.request_hash };
+    },
+
+    async apply(changes) {
+      const { rows } = await pool.query<{ run_id: string; agent_id: string; state: number | null }>({
+        name: 'apply-changes',
+        text: `
+          with u as (
+            select * from unnest($1::text[], $2::text[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::int[], $8::text[],
+              $9::float8[], $10::float8[], $11::float8[], $12::smallint[], $13::text[], $14::bigint[], $15::bigint[])
+            as u(run_id, agent_id, epoch, state, reason_code, reason, exit_code, signal, accepted_ms, started_ms, ended_ms,
+              progress_percent, progress_note, output_bytes, output_dropped_bytes)),
+          h as (
+            select u.* from u left join agents a on a.id = u.agent_id where u.epoch = 0 or a.epoch = u.epoch),
+          changed as (
+            update dispatches d set
+              state = h.state,
+              reason_code = coalesce(h.reason_code, d.reason_code),
+              reason = coalesce(h.reason, d.reason),
+              exit_code = coalesce(h.exit_code, d.exit_code),
+              signal = coalesce(h.signal, d.signal),
+              accepted_at = coalesce(to_timestamp(h.accepted_ms / 1000.0), d.accepted_at),
+              started_at = coalesce(to_timestamp(h.started_ms / 1000.0), d.started_at),
+              ended_at = coalesce(to_timestamp(h.ended_ms / 1000.0), d.ended_at),
+              progress_percent = coalesce(h.progress_percent, d.progress_percent),
+              progress_note = coalesce(h.progress_note, d.progress_note),
+              output_bytes = coalesce(h.output_bytes, d.output_bytes),
+              output_dropped_bytes = coalesce(h.output_dropped_bytes, d.output_dropped_bytes)
+            from h
+            where d.run_id = h.run_id and d.agent_id = h.agent_id
+              and (${TAKES_SQL} or (h.progress_note is not null and d.state = ${STATES.running} and h.state = ${STATES.running}))
+            returning d.run_id, d.agent_id, d.state)
+          select h.run_id, h.agent_id, changed.state from h left join changed using (run_id, agent_id)`,
+        values: [
+          changes.map((c) => c.runId),
+          changes.map((c) => c.agentId),
+          changes.map((c) => c.epoch),
+          changes.map((c) => STATES[c.state]),
+          changes.map((c) => c.reasonCode ?? null),
+          changes.map((c) => c.reason ?? null),
+          changes.map((c) => c.exitCode ?? null),
+          changes.map((c) => c.signal ?? null),
+          changes.map((c) => ms(c.acceptedAt)),
+          changes.map((c) => ms(c.startedAt)),
+          changes.map((c) => ms(c.endedAt)),
+          changes.map((c) => c.progressPercent ?? null),
+          changes.map((c) => c.progressNote ?? null),
+          changes.map((c) => c.outputBytes ?? null),
+          changes.map((c) => c.outputDroppedBytes ?? null),
+        ],
+      });
+      return rows.map((row) => ({ runId: row.run_id, agentId: row.agent_id, state: row.state ?? undefined }));
+    },
+
+    async storeOutput(chunks) {
+      await pool.query({
+        name: 'store-output',
+        text: `
+          with c as (
+            select c.* from unnest($1::text[], $2::text[], $3::bigint[], $4::smallint[], $5::bytea[])
+              as c(run_id, agent_id, byte_offset, stream, data)
+            join dispatches d using (run_id, agent_id)),
+          stored as (
+            insert into output_chunks (run_id, agent_id, byte_offset, stream, data) select * from c on conflict do nothing)
+          update dispatches d set output_stored_bytes = greatest(d.output_stored_bytes, e.stored)
+          from (select run_id, agent_id, max(byte_offset + length(data)) as stored from c group by run_id, agent_id) e
+          where d.run_id = e.run_id and d.agent_id = e.agent_id`,
+        values: [
+          chunks.map((c) => c.runId),
+          chunks.map((c) => c.agentId),
+          chunks.map((c) => c.offset),
+          chunks.map((c) => c.stream),
+          chunks.map((c) => Buffer.from(c.data.buffer, c.data.byteOffset, c.data.byteLength)),
+        ],
+      });
+    },
+
+    async takeOpen(agentIds, now) {
+      const { rows } = await pool.query<OwedRow>({
+        name: 'take-open',
+        text: `
+          with owed as (
+            select ${OWED_COLUMNS} from runs r join dispatches d on d.run_id = r.id
+            where r.ended_at is null and d.agent_id = any($1) and d.state < ${FIRST_END}),
+          sent as (
+            update dispatches d set state = ${STATES.sent}, sent_at = $2 from owed
+            where owed.state = ${STATES.queued} and not owed.cancelled and owed.expires_at > $2
+              and d.run_id = owed.run_id and d.agent_id = owed.agent_id and d.state = ${STATES.queued})
+          select * from owed order by run_id`,
+        values: [agentIds, now],
+      });
+      return rows.map((row) => toOwed(row, now));
+    },
+
+    async markSent(runId, agentIds, now) {
+      const { rows } = await pool.query<{ agent_id: string }>({
+        name: 'mark-sent',
+        text: `update dispatches set state = ${STATES.sent}, sent_at = $3
+          where run_id = $1 and agent_id = any($2) and state = ${STATES.queued} returning agent_id`,
+        values: [runId, agentIds, now],
+      });
+      return rows.map((row) => row.agent_id);
+    },
+
+    async markCancelled(runId, by, now) {
+      const { rowCount } = await pool.query(
+        'update runs set cancelled_at = $2, cancelled_by = $3 where id = $1 and cancelled_at is null and ended_at is null',
+        [runId, now, by],
+      );
+      return rowCount === 1;
+    },
+
+    async cancelQueued(runId, now) {
+      const { rows } = await pool.query<{ agent_id: string }>(
+        `update dispatches set state = ${STATES.cancelled}, ended_at = $2, reason_code = 'TASK_CANCELLED',
+           reason = 'cancelled before it was sent' where run_id = $1 and state = ${STATES.queued} returning agent_id`,
+        [runId, now],
+      );
+      return rows.map((row) => row.agent_id);
+    },
+
+    async openTargets(runId) {
+      const { rows } = await pool.query<{ agent_id: string }>(
+        `select agent_id from dispatches where run_id = $1 and state < ${FIRST_END}`,
+        [runId],
+      );
+      return rows.map((row) => row.agent_id);
+    },
+
+    async sweep({ now, sentGraceMs, lostAfterMs }) {
+      const { rows } = await pool.query<{ run_id: string; agent_id: string; state: number }>({
+        name: 'sweep',
+        text: `
+          update dispatches d set
+            state = case when d.state = ${STATES.queued} then ${STATES.expired} else ${STATES.lost} end,
+            reason_code = case when d.state = ${STATES.queued} then 'TTL_EXPIRED' else 'AGENT_UNREACHABLE' end,
+            reason = case
+              when d.state = ${STATES.queued} then 'the agent did not come back within the run’s time to live'
+              when d.state = ${STATES.sent} then 'it was handed to the agent, which never said whether it took it'
+              else 'the agent took it and has not reported its end' end,
+            ended_at = $1
+          from runs r
+          where r.ended_at is null and d.run_id = r.id and (
+            (d.state = ${STATES.queued} and r.expires_at <= $1)
+            or (d.state = ${STATES.sent} and r.expires_at <= $1::timestamptz - make_interval(secs => $2))
+            or (d.state in (${STATES.accepted}, ${STATES.running})
+                and greatest(r.expires_at, coalesce(d.started_at, r.expires_at)) + make_interval(secs => r.timeout_ms / 1000.0 + $3) <= $1))
+          returning d.run_id, d.agent_id, d.state`,
+        values: [now, sentGraceMs / 1000, lostAfterMs / 1000],
+      });
+      return rows.map((row) => ({ runId: row.run_id, agentId: row.agent_id, state: row.state }));
+    },
+
+    async unaccepted(sentBefore, now) {
+      const { rows } = await pool.query<OwedRow>({
+        name: 'unaccepted',
+        text: `select ${OWED_COLUMNS} from runs r join dispatches d on d.run_id = r.id
+          where r.ended_at is null and r.cancelled_at is null and r.expires_at > $2 and d.state in (${STATES.queued}, ${STATES.sent})
+            and coalesce(d.sent_at, d.queued_at) < $1 order by d.run_id limit 5000`,
+        values: [sentBefore, now],
+      });
+      return rows.map((row) => toOwed(row, now));
+    },
+
+    async closeRuns(runIds, now) {
+      const { rows } = await pool.query<{ id: string }>({
+        name: 'close-runs',
+        text: `
+          update runs r set ended_at = coalesce(r.ended_at, $2),
+            counts = (select jsonb_object_agg(s.state, s.n) from
+              (select state, count(*) as n from dispatches where run_id = r.id group by state) s)
+          where r.id = any($1) and not exists (select 1 from dispatches d where d.run_id = r.id and d.state < ${FIRST_END})
+          returning r.id`,
+        values: [runIds, now],
+      });
+      return rows.map((row) => row.id);
+    },
+
+    async openCounts() {
+      const { rows } = await pool.query<{ id: string; open: number }>(
+        `select r.id, count(d.run_id) filter (where d.state < ${FIRST_END}) as open
+         from runs r left join dispatches d on d.run_id = r.id where r.ended_at is null group by r.id`,
+      );
+      return new Map(rows.map((row) => [row.id, row.open]));
+    },
+
+    async shiftDeadlines(byMs) {
+      await pool.query(`update runs set expires_at = expires_at + make_interval(secs => $1) where ended_at is null`, [byMs / 1000]);
+    },
+
+    async groom(endedBefore) {
+      const { rows } = await pool.query<{ id: string }>(
+        'select id from runs where ended_at < $1 order by ended_at limit 200',
+        [endedBefore],
+      );
+      const ids = rows.map((row) => row.id);
+      if (ids.length === 0) return 0;
+      // One statement, so that output never outlives its run.
+      await pool.query(
+        `with o as (delete from output_chunks where run_id = any($1)), d as (delete from dispatches where run_id = any($1))
+         delete from runs where id = any($1)`,
+        [ids],
+      );
+      return ids.length;
+    },
+
+    async endForAgent(agentId, reason, now) {
+      const { rows } = await pool.query<{ run_id: string }>(
+        `update dispatches d set state = case when d.state = ${STATES.queued} then ${STATES.rejected} else ${STATES.lost} end,
+           reason_code = 'AGENT_REVOKED', reason = $2, ended_at = $3
+         from runs r where r.ended_at is null and d.run_id = r.id and d.agent_id = $1 and d.state < ${FIRST_END} returning d.run_id`,
+        [agentId, reason, now],
+      );
+      return rows.map((row) => row.run_id);
+    },
+
+    async run(runId) {
+      const { rows } = await pool.query<RunRow>({ name: 'run', text: 'select * from runs where id = $1', values: [runId] });
+      const [row] = rows;
+      return row && toRunView(row, await liveCounts(pool, [row]));
+    },
+
+    async dispatches(runId, agentIds) {
+      const { rows } = await pool.query<DispatchRow>({
+        name: 'dispatches',
+        text: `select * from dispatches where run_id = $1 and ($2::text[] is null or agent_id = any($2)) order by agent_name`,
+        values: [runId, agentIds ?? null],
+      });
+      return rows.map(toDispatchView);
+    },
+
+    async list({ limit, before, openOnly, task }) {
+      const { rows } = await pool.query<RunRow>(
+        `select * from runs
+         where ($2::timestamptz is null or (created_at, id) < ($2, $3)) and (not $4 or ended_at is null)
+           and ($5 = '' or pack_name || '/' || task_name = $5)
+         order by created_at desc, id desc limit $1`,
+        [limit, before?.createdAt ?? null, before?.id ?? null, openOnly, task],
+      );
+      const counts = await liveCounts(pool, rows);
+      return rows.map((row) => toRunView(row, counts));
+    },
+
+    async readOutput(runId, agentId, fromOffset, limit) {
+      const { rows } = await pool.query<{ byte_offset: number; stream: number; data: Buffer }>({
+        name: 'read-output',
+        text: `select byte_offset, stream, data from output_chunks
+          where run_id = $1 and agent_id = $2 and byte_offset + length(data) > $3 order by byte_offset limit $4`,
+        values: [runId, agentId, fromOffset, limit],
+      });
+      return rows.map((row) => ({ offset: row.byte_offset, stream: row.stream, data: row.data }));
+    },
+  };
+}
+
+/** Counts of runs that are still open; those of ended runs stand in their rows. */
+async function liveCounts(pool: Pool, runs: readonly RunRow[]): Promise<Map<string, Record<string, number>>> {
+  const open = runs.filter((run) => run.counts === null).map((run) => run.id);
+  if (open.length === 0) return new Map();
+  const { rows } = await pool.query<{ run_id: string; counts: Record<string, number> }>({
+    name: 'live-counts',
+    text: `select run_id, jsonb_object_agg(state, n) as counts
+      from (select run_id, state, count(*) as n from dispatches where run_id = any($1) group by run_id, state) s group by run_id`,
+    values: [open],
+  });
+  return new Map(rows.map((row) => [row.run_id, row.counts]));
+}
