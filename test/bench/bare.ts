@@ -1,0 +1,102 @@
+// The bare cost: grpc-js echo over streams that each have a mutual-TLS connection of their own.
+// By itself: `node test/bench/bare.ts [--agents N] [--json]`.
+import { type ChildProcess, fork } from 'node:child_process';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Answer, Order } from './bare-process.ts';
+import { throwAwayCertificates } from './certificates.ts';
+import { median, significant } from './statistics.ts';
+
+export interface BareResult {
+  /** Messages that went down and came back, per second, over all streams: the median of the rounds. */
+  readonly echoPerS: number;
+  /** Wall-clock milliseconds per connection (TCP, TLS 1.3 with client certificate, HTTP/2, stream open) with `CONCURRENCY` at a time. */
+  readonly handshakeMs: number;
+  readonly serverKbPerStream: number;
+  readonly rounds: number;
+}
+
+/** Handshakes under way at once. Enough to keep both cores busy, few enough that no accept queue overflows. */
+const CONCURRENCY = 64;
+/** About as long as Openline's task and its reports. */
+const PAYLOAD_BYTES = 160;
+const WARM_UP_ROUNDS = 5;
+
+export async function measureBare(agents: number, rounds = 15): Promise<BareResult> {
+  const { caPem, server, client } = await throwAwayCertificates();
+  await using serving = side();
+  await using connecting = side();
+  const { port } = await serving.ask('serving', { kind: 'serve', caPem, identity: server });
+  const { rssKb: emptyKb } = await serving.ask('memory', { kind: 'memory' });
+  const { wallMs } = await connecting.ask('connected', {
+    kind: 'connect',
+    caPem,
+    identity: client,
+    port,
+    count: agents,
+    concurrency: CONCURRENCY,
+  });
+  await serving.ask('rounds', { kind: 'rounds', count: WARM_UP_ROUNDS, payloadBytes: PAYLOAD_BYTES });
+  const { roundMs, streams } = await serving.ask('rounds', {
+    kind: 'rounds',
+    count: rounds,
+    payloadBytes: PAYLOAD_BYTES,
+  });
+  if (streams !== agents) throw new Error(`the bare echo lost streams: ${streams} of ${agents} are open`);
+  const { rssKb: fullKb } = await serving.ask('memory', { kind: 'memory' });
+  return {
+    echoPerS: (agents * 1000) / median(roundMs),
+    handshakeMs: wallMs / agents,
+    serverKbPerStream: (fullKb - emptyKb) / agents,
+    rounds,
+  };
+}
+
+interface Side extends AsyncDisposable {
+  ask<K extends Answer['kind']>(kind: K, order: Order): Promise<Extract<Answer, { kind: K }>>;
+}
+
+function side(): Side {
+  const child = fork(join(import.meta.dirname, 'bare-process.ts'), { serialization: 'advanced' });
+  return {
+    async ask(kind, order) {
+      child.send(order);
+      const answer = await answerOf(child);
+      if (!isKind(answer, kind)) throw new Error(`asked for ${kind}, got ${answer.kind}`);
+      return answer;
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL');
+    },
+  };
+}
+
+function isKind<K extends Answer['kind']>(answer: Answer, kind: K): answer is Extract<Answer, { kind: K }> {
+  return answer.kind === kind;
+}
+
+function answerOf(child: ChildProcess): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const ended = (code: number | null): void => reject(new Error(`a benchmark process ended with code ${code}`));
+    child.once('exit', ended);
+    child.once('message', (answer: Answer) => {
+      child.removeListener('exit', ended);
+      resolve(answer);
+    });
+  });
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({ options: { agents: { type: 'string', default: '500' }, json: { type: 'boolean' } } });
+  const agents = Number(values.agents);
+  const result = await measureBare(agents);
+  console.log(
+    JSON.stringify({
+      agents,
+      echo_per_s: significant(result.echoPerS),
+      handshake_ms: significant(result.handshakeMs),
+      server_kb_per_stream: significant(result.serverKbPerStream),
+      rounds: result.rounds,
+    }),
+  );
+}
