@@ -134,6 +134,7 @@ export interface RunSpec {
   timeoutMs: number;
   /** How long an unstarted dispatch stays deliverable. 0: the server's default. */
   ttlMs: bigint;
+  /** Unspecified: fail. */
   offline: OfflinePolicy;
 }
 
@@ -257,7 +258,7 @@ export interface WatchRunResponse {
   run?:
     | Run
     | undefined;
-  /** First message: every dispatch. Later: those that changed. */
+  /** First every dispatch, in several messages when there are thousands of them; later those that changed. */
   dispatches: Dispatch[];
 }
 
@@ -440,7 +441,7 @@ export interface Pack {
   pushedUnixMs: bigint;
   pushedBy: string;
   tasks: PackTask[];
-  /** Agents that hold this digest, ready. */
+  /** Connected agents that hold this digest, ready. */
   readyAgents: number;
   refusedAgents: number;
   connectedAgents: number;
