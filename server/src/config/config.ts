@@ -1,0 +1,147 @@
+import { readFileSync } from 'node:fs';
+import { homedir, hostname, networkInterfaces } from 'node:os';
+import { join, resolve } from 'node:path';
+import { OpenlineError } from '@openline/proto/errors';
+import { parseDocument } from 'yaml';
+import * as z from 'zod';
+import type { LogLevel } from '../telemetry/logger.ts';
+import { envOf, flagOf, KEY_NAMES, KEYS, type KeyName } from './keys.ts';
+import type { HostPort } from './values.ts';
+
+/** Frozen; nobody reads flags, environment or files after it was made. docs/configuration.md describes each key. */
+export interface Config {
+  /** Absolute. */
+  readonly dataDir: string;
+  readonly agentListen: HostPort;
+  readonly operatorListen: HostPort;
+  readonly metricsListen: HostPort;
+  /** A secret: never log it. undefined: the embedded PostgreSQL. */
+  readonly databaseUrl: string | undefined;
+  readonly advertise: readonly string[];
+  readonly heartbeatIntervalMs: number;
+  readonly offlineAfterMs: number;
+  readonly defaultTtlMs: number;
+  readonly lostAfterMs: number;
+  readonly agentCertificateTtlMs: number;
+  readonly drainMs: number;
+  readonly historyDays: number;
+  readonly maxAgents: number;
+  /** Absolute. */
+  readonly trustedPackKeys: string | undefined;
+  readonly logLevel: LogLevel;
+  readonly resetAdminToken: boolean;
+}
+
+export interface ConfigSources {
+  /** By key (`agentListen`), text as typed; undefined: not given. Unknown keys are refused. */
+  readonly flags?: Readonly<Record<string, unknown>>;
+  /** OPENLINE_SERVER_…; others are ignored (Kubernetes itself sets OPENLINE_SERVER_PORT and its like for a Service). */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Path of a YAML file. Default: OPENLINE_SERVER_CONFIG, else none. */
+  readonly file?: string | undefined;
+}
+
+const schema = z.strictObject({
+  dataDir: KEYS.dataDir.schema,
+  agentListen: KEYS.agentListen.schema,
+  operatorListen: KEYS.operatorListen.schema,
+  metricsListen: KEYS.metricsListen.schema,
+  databaseUrl: KEYS.databaseUrl.schema,
+  advertise: KEYS.advertise.schema,
+  heartbeatInterval: KEYS.heartbeatInterval.schema,
+  offlineAfter: KEYS.offlineAfter.schema,
+  defaultTtl: KEYS.defaultTtl.schema,
+  lostAfter: KEYS.lostAfter.schema,
+  agentCertificateTtl: KEYS.agentCertificateTtl.schema,
+  drain: KEYS.drain.schema,
+  historyDays: KEYS.historyDays.schema,
+  maxAgents: KEYS.maxAgents.schema,
+  trustedPackKeys: KEYS.trustedPackKeys.schema,
+  logLevel: KEYS.logLevel.schema,
+  resetAdminToken: KEYS.resetAdminToken.schema,
+} satisfies Record<KeyName, z.ZodType>);
+
+/**
+ * Flags win over the environment, that over the file, that over the defaults.
+ * @throws OpenlineError CONFIG_INVALID naming every wrong key where it was set and what it expects, never its value.
+ */
+export function loadConfig({ flags = {}, env = {}, file = env[envOf('config')] }: ConfigSources): Config {
+  const given = new Map<string, { value: unknown; source: string }>();
+  if (file !== undefined) {
+    for (const [key, value] of Object.entries(readYaml(file))) given.set(key, { value, source: `${key} in ${file}` });
+  }
+  for (const key of KEY_NAMES) {
+    const value = env[envOf(key)];
+    if (value !== undefined) given.set(key, { value, source: envOf(key) });
+  }
+  for (const [key, value] of Object.entries(flags)) {
+    if (value !== undefined) given.set(key, { value, source: flagOf(key) });
+  }
+
+  const sourceOf = (key: string) => given.get(key)?.source ?? key;
+  const parsed = schema.safeParse(Object.fromEntries([...given].map(([key, { value }]) => [key, value])));
+  const problems = parsed.success ? [] : explain(parsed.error, sourceOf);
+  if (parsed.success && parsed.data.offlineAfter <= parsed.data.heartbeatInterval) {
+    problems.push(`${sourceOf('offlineAfter')}: expected more than heartbeatInterval`);
+  }
+  if (!parsed.success || problems.length > 0) throw new OpenlineError('CONFIG_INVALID', problems.join('; '));
+
+  const { heartbeatInterval, offlineAfter, defaultTtl, lostAfter, agentCertificateTtl, drain, ...rest } = parsed.data;
+  return Object.freeze({
+    ...rest,
+    dataDir: resolve(rest.dataDir ?? defaultDataDir()),
+    databaseUrl: rest.databaseUrl,
+    advertise: Object.freeze(rest.advertise ?? namesOfThisMachine()),
+    trustedPackKeys: rest.trustedPackKeys === undefined ? undefined : resolve(rest.trustedPackKeys),
+    heartbeatIntervalMs: heartbeatInterval,
+    offlineAfterMs: offlineAfter,
+    defaultTtlMs: defaultTtl,
+    lostAfterMs: lostAfter,
+    agentCertificateTtlMs: agentCertificateTtl,
+    drainMs: drain,
+  });
+}
+
+function explain(error: z.ZodError, sourceOf: (key: string) => string): string[] {
+  const problems = new Set<string>();
+  for (const issue of error.issues) {
+    if (issue.code === 'unrecognized_keys') {
+      for (const key of issue.keys) problems.add(`${sourceOf(key)}: there is no such key`);
+      continue;
+    }
+    const key = KEY_NAMES.find((name) => name === issue.path[0]);
+    problems.add(key === undefined ? 'not readable' : `${sourceOf(key)}: expected ${KEYS[key].expects}`);
+  }
+  return [...problems];
+}
+
+function readYaml(file: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    const reason = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+    throw new OpenlineError('CONFIG_INVALID', `the configuration file ${file} cannot be read (${reason})`);
+  }
+  const document = parseDocument(text);
+  const [problem] = document.errors;
+  if (problem !== undefined) {
+    // The parser's own message quotes the line, which may hold a secret.
+    const at = problem.linePos?.[0];
+    const place = at === undefined ? file : `${file}:${at.line}:${at.col}`;
+    throw new OpenlineError('CONFIG_INVALID', `${place}: not valid YAML (${problem.code})`);
+  }
+  const result = z.record(z.string(), z.unknown()).safeParse(document.toJS() ?? {});
+  if (!result.success) throw new OpenlineError('CONFIG_INVALID', `${file}: expected keys and values`);
+  return result.data;
+}
+
+function defaultDataDir(): string {
+  return process.getuid?.() === 0 ? '/var/lib/openline/server' : join(homedir(), '.local/share/openline/server');
+}
+
+function namesOfThisMachine(): string[] {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  const reachable = addresses.filter(({ internal, scopeid }) => !internal && !scopeid).map(({ address }) => address);
+  return [...new Set(['localhost', hostname(), '127.0.0.1', '::1', ...reachable])];
+}

@@ -1,0 +1,172 @@
+import { DEFAULT_AGENT_PORT, DEFAULT_METRICS_PORT, DEFAULT_OPERATOR_PORT, MAX_TTL_MS } from '@openline/proto/limits';
+import * as z from 'zod';
+import { LOG_LEVELS } from '../telemetry/logger.ts';
+import { formatDuration, formatHostPort, parseDuration, parseHostPort } from './values.ts';
+
+/** One key of the configuration. The docs, the flags, the environment variables and the check are made of it. */
+export interface Key<S extends z.ZodType> {
+  readonly type: string;
+  readonly schema: S;
+  /** As a person would write it; "" when there is none. */
+  readonly default: string;
+  /** Completes "expected …" in an error. Never shows what was given. */
+  readonly expects: string;
+  readonly description: string;
+  readonly secret?: true;
+}
+
+/** Reads text by `parse`; what is already a value of the right kind (a default) passes. */
+function text<T>(parse: (text: string) => T | undefined) {
+  return z.string().transform((value, context) => {
+    const parsed = parse(value);
+    if (parsed !== undefined) return parsed;
+    context.addIssue({ code: 'custom' });
+    return z.NEVER;
+  });
+}
+
+const within = (value: number | undefined, min: number, max: number) =>
+  value !== undefined && value >= min && value <= max ? value : undefined;
+
+function duration(defaultMs: number, minMs: number, maxMs: number, description: string) {
+  return {
+    type: 'duration',
+    schema: text((value) => within(parseDuration(value), minMs, maxMs)).default(defaultMs),
+    default: formatDuration(defaultMs),
+    expects: `a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)}, such as ${formatDuration(defaultMs)}`,
+    description,
+  };
+}
+
+function integer(defaultValue: number, min: number, max: number, description: string) {
+  const parse = (value: string) => (/^\d{1,15}$/.test(value) ? within(Number(value), min, max) : undefined);
+  return {
+    type: 'integer',
+    schema: z.union([z.int().min(min).max(max), text(parse)]).default(defaultValue),
+    default: String(defaultValue),
+    expects: `a whole number from ${min} to ${max}`,
+    description,
+  };
+}
+
+function hostPort(host: string, port: number, description: string) {
+  return {
+    type: 'host:port',
+    schema: text(parseHostPort).default({ host, port }),
+    default: formatHostPort({ host, port }),
+    expects: `host:port, such as ${formatHostPort({ host, port })} (port 0 picks a free one)`,
+    description,
+  };
+}
+
+const path = (defaultText: string, description: string) => ({
+  type: 'path',
+  schema: z.string().min(1).optional(),
+  default: defaultText,
+  expects: 'a path',
+  description,
+});
+
+const NAME = /^[A-Za-z0-9.:_*-]{1,253}$/;
+const listOfNames = text((value) => {
+  const names = value.split(',').map((name) => name.trim());
+  return names.every((name) => NAME.test(name)) ? names : undefined;
+});
+
+export const KEYS = {
+  dataDir: path(
+    '/var/lib/openline/server as root, else ~/.local/share/openline/server',
+    'Where the server keeps its certificate authority, its keys and, when it runs its own, PostgreSQL. One server per directory.',
+  ),
+  agentListen: hostPort('0.0.0.0', DEFAULT_AGENT_PORT, 'Where agents connect (gRPC, mutual TLS).'),
+  operatorListen: hostPort(
+    '0.0.0.0',
+    DEFAULT_OPERATOR_PORT,
+    'Where the CLI connects (gRPC, TLS, a token with each request).',
+  ),
+  metricsListen: hostPort(
+    '127.0.0.1',
+    DEFAULT_METRICS_PORT,
+    'Where /metrics, /healthz and /readyz are served: plain HTTP, no authentication, so this machine only unless you open it.',
+  ),
+  databaseUrl: {
+    type: 'URL',
+    schema: z
+      .string()
+      .regex(/^postgres(ql)?:\/\/./)
+      .optional(),
+    default: '',
+    expects: 'a PostgreSQL URL, such as postgres://user:password@host:5432/database',
+    description:
+      'The PostgreSQL to use (14 or newer, a direct connection). Without it the server runs its own in the data directory. Prefer the environment variable: flags are visible to other users of the machine.',
+    secret: true,
+  },
+  advertise: {
+    type: 'list',
+    schema: z.union([z.array(z.string().regex(NAME)).min(1), listOfNames]).optional(),
+    default: 'localhost, the host name, and the addresses of this machine',
+    expects: 'DNS names and addresses, separated by commas',
+    description:
+      'Names and addresses that agents and operators reach this server by: what its certificate is made for.',
+  },
+  heartbeatInterval: duration(15_000, 100, 3_600_000, 'How often an agent proves that it works.'),
+  offlineAfter: duration(
+    45_000,
+    300,
+    86_400_000,
+    'An agent that was silent for this long is offline, and its link is closed. Longer than heartbeatInterval.',
+  ),
+  defaultTtl: duration(
+    3_600_000,
+    1000,
+    MAX_TTL_MS,
+    'How long a run waits for targets to start it, when the request does not say.',
+  ),
+  lostAfter: duration(
+    600_000,
+    1000,
+    MAX_TTL_MS,
+    'How long after its deadline a dispatch that an unreachable agent took is called lost. A result that still arrives replaces that.',
+  ),
+  agentCertificateTtl: duration(
+    86_400_000,
+    60_000,
+    90 * 86_400_000,
+    'Life of an agent’s certificate; the agent renews it at half of it. An agent that is off for longer must be enrolled again.',
+  ),
+  drain: duration(
+    20_000,
+    0,
+    3_600_000,
+    'When the server stops: the time over which agents are told to reconnect elsewhere, and open requests may end.',
+  ),
+  historyDays: integer(7, 1, 3650, 'Days that ended runs and their output are kept. The audit log is kept for ever.'),
+  maxAgents: integer(20_000, 1, 1_000_000, 'Links that this server accepts; more are told to retry later.'),
+  trustedPackKeys: path(
+    '',
+    'A further directory of public keys (*.pub) whose packs are accepted, besides trusted-keys/ in the data directory.',
+  ),
+  logLevel: {
+    type: LOG_LEVELS.join(' | '),
+    schema: z.enum(LOG_LEVELS).default('info'),
+    default: 'info',
+    expects: `one of ${LOG_LEVELS.join(', ')}`,
+    description: 'The least severe log lines that are written.',
+  },
+  resetAdminToken: {
+    type: 'boolean',
+    schema: z.union([z.boolean(), z.enum(['true', 'false']).transform((value) => value === 'true')]).default(false),
+    default: 'false',
+    expects: 'true or false',
+    description:
+      'At this start, revoke the token named admin and write a new one to admin-token in the data directory.',
+  },
+} as const satisfies Record<string, Key<z.ZodType>>;
+
+export type KeyName = keyof typeof KEYS;
+export const KEY_NAMES = Object.keys(KEYS).filter((name): name is KeyName => Object.hasOwn(KEYS, name));
+
+/** agentListen → agent-listen, AGENT_LISTEN */
+const words = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+export const flagOf = (name: string) => `--${words(name)}`;
+export const envOf = (name: string) => `OPENLINE_SERVER_${words(name).replaceAll('-', '_').toUpperCase()}`;

@@ -1,0 +1,136 @@
+import type { MetricDescription } from './metric-types.ts';
+import { createRegistry } from './registry.ts';
+
+/** Seconds. From half a millisecond, where a stage of a connected agent lies, to the waits of agents that are away. */
+const STAGE_SECONDS = [
+  0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200,
+];
+const REQUEST_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const FLUSH_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5];
+const BATCH_ITEMS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
+const QUEUE_BYTES = [1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216];
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** Every metric of the server. Base units; no label names an agent, a run, a user or a target. docs/metrics.md is made of this. */
+export function createMetrics() {
+  const r = createRegistry();
+  const handles = {
+    // The fleet.
+    agentsConnected: r.gauge('openline_agents_connected', 'Agents with a ready session on this replica.'),
+    agentsKnown: r.gauge('openline_agents_known', 'Agents that are enrolled and not revoked.'),
+    handshakes: r.counters(
+      'openline_handshakes_total',
+      'TLS handshakes on the agent port by outcome: ok, failed (TLS refused it) or shed (the server had no room).',
+      ['outcome'],
+    ),
+    helloRejected: r.counters(
+      'openline_hello_rejected_total',
+      'Links that were refused at Hello, by reason (a code of docs/errors.md).',
+      ['reason'],
+    ),
+    sessionsOpened: r.counter('openline_sessions_opened_total', 'Sessions that became ready.'),
+    sessionsEnded: r.counters(
+      'openline_sessions_ended_total',
+      'Ready sessions that ended, by reason: closed, lost, drained or a code of docs/errors.md.',
+      ['reason'],
+    ),
+    sessionsSuperseded: r.counter(
+      'openline_sessions_superseded_total',
+      'Sessions that a newer session of the same agent took over.',
+    ),
+    enrollments: r.counters(
+      'openline_enrollments_total',
+      'Enrolments and certificate renewals by kind (enroll, renew) and outcome (ok, or a code of docs/errors.md).',
+      ['kind', 'outcome'],
+    ),
+    certificateExpiry: r.gauges(
+      'openline_certificate_expiry_seconds',
+      'Seconds until the certificate expires, by certificate: ca or server.',
+      ['certificate'],
+    ),
+    // The links.
+    frames: r.counters('openline_frames_total', 'Messages on the links by direction (up, down) and kind.', [
+      'direction',
+      'kind',
+    ]),
+    frameBytes: r.counters('openline_frame_bytes_total', 'Bytes of the messages on the links by direction.', [
+      'direction',
+    ]),
+    streamQueueBytes: r.histogram(
+      'openline_stream_queue_bytes',
+      'Bytes waiting to be written to one agent, seen at each write that had to queue.',
+      QUEUE_BYTES,
+    ),
+    outputBytes: r.counter('openline_output_bytes_total', 'Bytes of task output received.'),
+    outputDroppedBytes: r.counter(
+      'openline_output_dropped_bytes_total',
+      'Bytes of task output beyond the limit of a dispatch, counted and not kept.',
+    ),
+    // Runs and dispatches.
+    runsSubmitted: r.counter('openline_runs_total', 'Runs that were committed.'),
+    dispatches: r.counters('openline_dispatches_total', 'Dispatches that ended, by final state.', ['state']),
+    dispatchStage: r.histograms(
+      'openline_dispatch_stage_seconds',
+      'Seconds a dispatch spent in a stage: submit_sent, sent_accepted, accepted_started, started_ended or ended_durable.',
+      ['stage'],
+      STAGE_SECONDS,
+    ),
+    commitBatchItems: r.histograms(
+      'openline_commit_batch_items',
+      'Items that were committed together, by batch: reports, output or presence.',
+      ['batch'],
+      BATCH_ITEMS,
+    ),
+    commitFlushSeconds: r.histograms(
+      'openline_commit_flush_seconds',
+      'Seconds that a group commit took, by batch: reports, output or presence.',
+      ['batch'],
+      FLUSH_SECONDS,
+    ),
+    // Operators.
+    operatorRequests: r.counters(
+      'openline_operator_requests_total',
+      'Requests on the operator port by method and gRPC code.',
+      ['method', 'code'],
+    ),
+    operatorRequestSeconds: r.histograms(
+      'openline_operator_request_seconds',
+      'Seconds from the arrival of an operator request to its last answer, by method; watches are not counted.',
+      ['method'],
+      REQUEST_SECONDS,
+    ),
+    // The database.
+    databaseConnections: r.gauges(
+      'openline_database_connections',
+      'Connections of the pool by state: open, idle, or waiting (requests that wait for one).',
+      ['state'],
+    ),
+    databaseUp: r.gauge('openline_database_up', '1 while the database is believed to answer, else 0.'),
+    databaseLost: r.counter(
+      'openline_database_lost_total',
+      'Times the embedded PostgreSQL was lost while the server ran, and brought back.',
+    ),
+    // The process.
+    eventLoopLag: r.gauges(
+      'openline_event_loop_lag_seconds',
+      'Delay of the event loop over the last 15 s, by quantile: 0.5, 0.99 or 1 (the worst).',
+      ['quantile'],
+    ),
+    buildInfo: r.gauges('openline_build_info', 'Always 1; the labels say which build this is.', ['version', 'node']),
+  };
+  return {
+    ...handles,
+    /** Runs before each scrape: for gauges that are only read off something. */
+    beforeScrape: r.beforeScrape,
+    /** Adds `process_…` and `nodejs_…`; once, by main. */
+    addProcessMetrics: r.addProcessMetrics,
+    /** The Prometheus text format. */
+    render: r.render,
+    descriptions: r.descriptions,
+  };
+}
+
+export function describeMetrics(): readonly MetricDescription[] {
+  return createMetrics().descriptions;
+}
