@@ -15,7 +15,7 @@ export async function scratchDir(name: string): Promise<string> {
 export async function processesNaming(dir: string): Promise<number[]> {
   const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
   const named = await Promise.all(pids.map(async (pid) => ((await names(pid, dir)) ? pid : undefined)));
-  return named.filter((pid) => pid !== undefined && pid !== process.pid);
+  return named.filter((pid): pid is number => pid !== undefined && pid !== process.pid);
 }
 
 async function names(pid: number, dir: string): Promise<boolean> {

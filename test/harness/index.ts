@@ -1,0 +1,20 @@
+// What end-to-end and chaos tests, and the benchmark, are made of. Always `afterEach(cleanup)` or `afterAll(cleanup)`.
+import { killProcesses } from './process.ts';
+import { removeScratch } from './scratch.ts';
+
+export { type AgentOptions, startAgent, type TestAgent } from './agent.ts';
+export { eventually } from './eventually.ts';
+export { type Claim, markerDir, type Start, violations } from './markers.ts';
+export { type Network, startNetwork } from './net.ts';
+export { localAccess, type Operator, operatorClient, type RunRequest, stateName } from './operator.ts';
+export { packsHeld, pushPacks, signWithSiteKey } from './packs.ts';
+export { startProcess, type TestProcess } from './process.ts';
+export { processesNaming, scratchDir } from './scratch.ts';
+export { type ServerOptions, startServer, type TestServer } from './server.ts';
+export { connectionsTo, type Socket, socketTable } from './sockets.ts';
+
+/** Ends every process that the tests of this file started, whatever became of them, and removes their directories. */
+export async function cleanup(): Promise<void> {
+  await killProcesses();
+  await removeScratch();
+}

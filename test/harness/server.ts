@@ -1,0 +1,93 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { eventually } from './eventually.ts';
+import { localAccess, type Operator, operatorClient } from './operator.ts';
+import { OPENLINE } from './paths.ts';
+import { startProcess, type TestProcess } from './process.ts';
+
+export interface TestServer {
+  readonly process: TestProcess;
+  readonly dataDir: string;
+  readonly agentPort: number;
+  readonly operatorPort: number;
+  readonly caHash: string;
+  /** With the admin token of this machine. */
+  readonly operator: Operator;
+  /** A crash of the server process alone; its PostgreSQL is not told. */
+  kill9(): Promise<void>;
+  stop(timeoutMs?: number): Promise<void>;
+  /** Starts it again in the same data directory, on the same ports. */
+  restart(): Promise<TestServer>;
+}
+
+export interface ServerOptions {
+  /** A scratch directory; the server's data go below it. */
+  readonly dir: string;
+  /** e.g. ['--heartbeat-interval', '500ms']; later flags win. */
+  readonly flags?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Default 0: a free port. */
+  readonly agentPort?: number;
+  readonly operatorPort?: number;
+  /** Default 60 000: the first start makes a PostgreSQL cluster. */
+  readonly timeoutMs?: number;
+}
+
+/** Starts `openline server` as it is deployed, and resolves when its operator API answers. */
+export async function startServer(options: ServerOptions): Promise<TestServer> {
+  const dataDir = join(options.dir, 'server');
+  await mkdir(dataDir, { recursive: true });
+  const startedAfterMs = BigInt(Date.now());
+  const child = startProcess(
+    process.execPath,
+    [
+      OPENLINE,
+      'server',
+      `--data-dir=${dataDir}`,
+      `--agent-listen=127.0.0.1:${options.agentPort ?? 0}`,
+      `--operator-listen=127.0.0.1:${options.operatorPort ?? 0}`,
+      '--metrics-listen=127.0.0.1:0',
+      '--advertise=localhost,127.0.0.1',
+      ...(options.flags ?? []),
+    ],
+    { cwd: options.dir, ...(options.env === undefined ? {} : { env: options.env }) },
+  );
+  const ask = async () => {
+    if (child.hasExited()) return 'exited';
+    // A file of an earlier start may still be there and name a dead port: only a server that started after us counts.
+    const operator = operatorClient(await localAccess(dataDir));
+    try {
+      const who = await operator.whoAmI(2_000);
+      if (who.serverStartedUnixMs >= startedAfterMs) return { operator, who };
+    } catch (error) {
+      operator.close();
+      throw error;
+    }
+    operator.close();
+    return undefined;
+  };
+  const ready = await eventually(ask, { what: 'the server', timeoutMs: options.timeoutMs ?? 60_000 }).catch((cause) => {
+    throw new Error(`the server did not become ready:\n${child.tail()}`, { cause });
+  });
+  if (ready === 'exited') throw new Error(`the server ended at its start:\n${child.tail()}`);
+  const { operator, who } = ready;
+  const { address } = await localAccess(dataDir);
+  const operatorPort = Number(address.slice(address.lastIndexOf(':') + 1));
+  return {
+    process: child,
+    dataDir,
+    agentPort: who.agentPort,
+    operatorPort,
+    caHash: who.caHash,
+    operator,
+    kill9: () => child.kill9(),
+    async stop(timeoutMs) {
+      operator.close();
+      await child.stop(timeoutMs);
+    },
+    restart() {
+      operator.close();
+      return startServer({ ...options, agentPort: who.agentPort, operatorPort });
+    },
+  };
+}
