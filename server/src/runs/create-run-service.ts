@@ -185,7 +185,7 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
       const never = await store.cancelQueued(runId, now);
       desk.changedInStore(never.map((agentId) => ({ runId, agentId, state: 13 })));
       const targets = await store.openTargets(runId);
-      lines.broadcast(targets, encodeCancel([runId], `cancelled by ${by.name}`), 'cancel');
+      lines.broadcast(targets, encodeCancel([runId], `cancelled by ${by.name}`), 'control');
       await audit.record({ principal: by.name, action: 'run.cancel', object: runId, details: { queued: never.length, told: targets.length } });
       hub.publish(runId, undefined);
       return (await reader.get(runId)).run;

@@ -6,5 +6,5 @@ export interface AgentLines {
    * Hands one encoded message to every agent of the list that is connected, in chunks, without blocking the event loop.
    * Those that are not are left to their next Hello.
    */
-  broadcast(agentIds: readonly string[], message: Buffer, kind: 'tasks' | 'cancel'): void;
+  broadcast(agentIds: readonly string[], message: Buffer, lane: 'tasks' | 'control'): void;
 }

@@ -1,0 +1,213 @@
+import { type AgentMessage, DisconnectCode, type Heartbeat, type Hello, ServerMessage } from '@openline/proto/agent';
+import { decodeAgentMessage, encode, frameDetail, kindName } from './frames.ts';
+import type { Link } from './link.ts';
+import { type Action, type CloseCode, type Holder, type Input, type Session, type SessionPolicy, step } from './session.ts';
+import type { LinkFrame, LinkSnapshot } from './trace.ts';
+
+/** What a session asks of the service that owns it. */
+export interface SessionOwner {
+  readonly policy: SessionPolicy;
+  nowMs(): number;
+  open(session: AgentSession, hello: Hello): void;
+  welcome(session: AgentSession): void;
+  deliver(session: AgentSession, message: NonNullable<AgentMessage['kind']>): void;
+  closed(session: AgentSession, code: CloseCode, why: string): void;
+}
+
+/** gRPC's prefix of every message. */
+const PREFIX_BYTES = 5;
+
+const DISCONNECT_CODES = {
+  ENDED_BY_AGENT: DisconnectCode.DISCONNECT_CODE_UNSPECIFIED,
+  SERVER_STOPS: DisconnectCode.DISCONNECT_CODE_SERVER_BUSY,
+  SESSION_SUPERSEDED: DisconnectCode.DISCONNECT_CODE_SUPERSEDED,
+  AGENT_REVOKED: DisconnectCode.DISCONNECT_CODE_REVOKED,
+  IDENTITY_UNKNOWN: DisconnectCode.DISCONNECT_CODE_REVOKED,
+  CERTIFICATE_EXPIRED: DisconnectCode.DISCONNECT_CODE_CERTIFICATE_EXPIRED,
+  IDENTITY_IN_USE: DisconnectCode.DISCONNECT_CODE_IDENTITY_IN_USE,
+  PROTOCOL_UNSUPPORTED: DisconnectCode.DISCONNECT_CODE_PROTOCOL_UNSUPPORTED,
+  PROTOCOL_VIOLATION: DisconnectCode.DISCONNECT_CODE_PROTOCOL_VIOLATION,
+  AGENT_TOO_SLOW: DisconnectCode.DISCONNECT_CODE_TOO_SLOW,
+  AGENT_SILENT: DisconnectCode.DISCONNECT_CODE_SILENT,
+  SERVER_BUSY: DisconnectCode.DISCONNECT_CODE_SERVER_BUSY,
+  STORE_UNAVAILABLE: DisconnectCode.DISCONNECT_CODE_SERVER_BUSY,
+} as const satisfies Record<CloseCode, DisconnectCode>;
+
+/** Performs what the state machine says, over one link. Small: there are ten thousand of them. */
+export class AgentSession {
+  readonly link: Link;
+  readonly openedAt: Date;
+  readonly #owner: SessionOwner;
+  #state: Session;
+  hello: Hello | undefined;
+  holder: Holder | undefined;
+  lastHeartbeat: Heartbeat | undefined;
+  messagesUp = 0;
+  messagesDown = 0;
+  messageBytesUp = 0;
+  messageBytesDown = 0;
+  /** Who looks at the frames; undefined nearly always. */
+  #tap: ((frame: LinkFrame) => void) | undefined;
+  /** A message is on its way through grpc-js, which buffers without bound: the rest waits here, where it is counted. */
+  #writing = false;
+  #control: Buffer[] | undefined;
+  #bulk: Buffer[] | undefined;
+  #queuedBytes = 0;
+
+  constructor(link: Link, owner: SessionOwner, openedAt: Date) {
+    this.link = link;
+    this.#owner = owner;
+    this.openedAt = openedAt;
+    this.#state = { kind: 'greeting', sinceMs: owner.nowMs() };
+  }
+
+  get agentId(): string {
+    return this.link.agentId;
+  }
+  get state(): Session {
+    return this.#state;
+  }
+  /** 0 until the session is ready. */
+  get epoch(): number {
+    return this.#state.kind === 'ready' ? this.#state.epoch : 0;
+  }
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  input(input: Input, message?: NonNullable<AgentMessage['kind']>): void {
+    const [next, actions] = step(this.#state, input, this.#owner.nowMs(), this.#owner.policy);
+    this.#state = next;
+    for (const action of actions) this.#perform(action, message);
+  }
+
+  receive(bytes: Buffer): void {
+    this.messagesUp++;
+    this.messageBytesUp += bytes.length + PREFIX_BYTES;
+    const message = decodeAgentMessage(bytes);
+    if (message instanceof Error) return this.input({ kind: 'nonsense', what: `a message cannot be decoded: ${message.message}` });
+    if (this.#tap !== undefined) {
+      this.#show('up', bytes.length, kindName(message.kind?.$case), frameDetail(message.kind));
+    }
+    const kind = message.kind;
+    switch (kind?.$case) {
+      case undefined:
+        // A newer agent: answered, not fatal.
+        return this.send(encode({ kind: { $case: 'unsupported', value: { note: 'this server does not know that kind of message' } } }), 'control');
+      case 'hello':
+        this.hello = kind.value;
+        return this.input({ kind: 'hello', protocolMin: kind.value.protocolMin, protocolMax: kind.value.protocolMax });
+      case 'heartbeat':
+        return this.input({ kind: 'heartbeat' }, kind);
+      default:
+        return this.input({ kind: 'message' }, kind);
+    }
+  }
+
+  #perform(action: Action, message: NonNullable<AgentMessage['kind']> | undefined): void {
+    switch (action.kind) {
+      case 'open':
+        if (this.hello !== undefined) this.#owner.open(this, this.hello);
+        return;
+      case 'welcome':
+        this.#owner.welcome(this);
+        return;
+      case 'acknowledge':
+        if (message?.$case !== 'heartbeat') return;
+        this.lastHeartbeat = message.value;
+        this.send(encode({ kind: { $case: 'heartbeatAck', value: { seq: message.value.seq } } }), 'control');
+        return;
+      case 'deliver':
+        if (message !== undefined) this.#owner.deliver(this, message);
+        return;
+      case 'disconnect':
+        this.#disconnect(action.code, action.why);
+        return;
+      default:
+        return action satisfies never;
+    }
+  }
+
+  #disconnect(code: CloseCode, why: string): void {
+    if (code === 'AGENT_SILENT' || code === 'AGENT_TOO_SLOW') {
+      // It does not read: a farewell would wait behind what it did not read.
+      this.link.destroy();
+    } else {
+      const retryAfterMs = code === 'SERVER_BUSY' ? 5_000 : 0;
+      this.send(encode({ kind: { $case: 'disconnect', value: { code: DISCONNECT_CODES[code], message: why, retryAfterMs } } }), 'control');
+      this.link.end();
+    }
+    this.#control = undefined;
+    this.#bulk = undefined;
+    this.#owner.closed(this, code, why);
+  }
+
+  /** The agent, or the network, ended the stream. */
+  streamEnded(): void {
+    if (this.#state.kind === 'closed') return;
+    this.input({ kind: 'streamEnded' });
+    this.#owner.closed(this, 'ENDED_BY_AGENT', 'the stream ended');
+  }
+
+  /** @param message an encoded ServerMessage */
+  send(message: Buffer, lane: 'control' | 'bulk'): void {
+    if (!this.#writing) return this.#write(message);
+    this.#queuedBytes += message.length;
+    if (lane === 'control') {
+      this.#control ??= [];
+      this.#control.push(message);
+    } else {
+      this.#bulk ??= [];
+      this.#bulk.push(message);
+    }
+  }
+
+  readonly #flushed = (): void => {
+    this.#writing = false;
+    const next = this.#control?.shift() ?? this.#bulk?.shift();
+    if (this.#control?.length === 0) this.#control = undefined;
+    if (this.#bulk?.length === 0) this.#bulk = undefined;
+    if (next === undefined) return;
+    this.#queuedBytes -= next.length;
+    this.#write(next);
+  };
+
+  #write(message: Buffer): void {
+    this.#writing = true;
+    this.messagesDown++;
+    this.messageBytesDown += message.length + PREFIX_BYTES;
+    this.link.write(message, this.#flushed);
+    if (this.#tap !== undefined) {
+      const { kind } = ServerMessage.decode(message);
+      this.#show('down', message.length, kindName(kind?.$case), frameDetail(kind));
+    }
+  }
+
+  #show(direction: 'up' | 'down', bytes: number, kind: string, detail: string): void {
+    const { up, down } = this.link.socketBytes();
+    const atUnixUs = Math.round((performance.timeOrigin + performance.now()) * 1000);
+    this.#tap?.({ atUnixUs, direction, kind, bytes: bytes + PREFIX_BYTES, detail, socketBytesUp: up, socketBytesDown: down });
+  }
+
+  tap(listener: ((frame: LinkFrame) => void) | undefined): void {
+    this.#tap = listener;
+  }
+
+  snapshot(): LinkSnapshot {
+    const { up, down } = this.link.socketBytes();
+    return {
+      connected: this.#state.kind === 'ready',
+      remoteAddress: this.link.remoteAddress,
+      epoch: this.epoch,
+      openedAt: this.openedAt,
+      messagesUp: this.messagesUp,
+      messagesDown: this.messagesDown,
+      messageBytesUp: this.messageBytesUp,
+      messageBytesDown: this.messageBytesDown,
+      socketBytesUp: up,
+      socketBytesDown: down,
+      tlsProtocol: this.link.tlsProtocol,
+      tlsCipher: this.link.tlsCipher,
+    };
+  }
+}

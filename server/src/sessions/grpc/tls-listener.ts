@@ -1,0 +1,193 @@
+import { X509Certificate } from 'node:crypto';
+import { type AddressInfo, createServer as createNetServer, type Socket } from 'node:net';
+import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
+import type { ErrorCode } from '@openline/proto/errors';
+
+/** A TLS connection of somebody, perhaps an agent. */
+export interface Connection {
+  readonly remoteAddress: string;
+  readonly tlsProtocol: string;
+  readonly tlsCipher: string;
+  readonly identity: Identity;
+  /** Moves when the identity is renewed over this connection. */
+  certificateExpiresUnixMs: number;
+  /** It carries what it came for; without that it is closed after a while. */
+  inUse: boolean;
+  socketBytes(): { up: number; down: number };
+  destroy(): void;
+}
+
+export type Identity =
+  | { readonly kind: 'agent'; readonly agentId: string }
+  /** No client certificate: good for Enroll only. */
+  | { readonly kind: 'none' }
+  | { readonly kind: 'refused'; readonly code: Extract<ErrorCode, 'CERTIFICATE_MISSING' | 'CERTIFICATE_EXPIRED'>; readonly why: string };
+
+export interface TlsMaterial {
+  readonly certificatePem: string;
+  readonly keyPem: string;
+  readonly caPem: string;
+}
+
+export interface TlsListenerDeps {
+  readonly trustDomain: string;
+  /** A handshake is done: hand the socket to gRPC. */
+  onConnection(socket: TLSSocket): void;
+  onHandshake(outcome: 'ok' | 'failed', remoteAddress: string, why: string): void;
+}
+
+export interface TlsListener {
+  readonly port: number;
+  connection(remoteAddress: string): Connection | undefined;
+  /** New connections use it; those that are open stay. */
+  setMaterial(material: TlsMaterial): void;
+  stopAccepting(): void;
+  destroyAll(): void;
+}
+
+/** Handshakes at a time. A fleet that comes back at once queues here, where a waiting socket costs next to nothing. */
+const HANDSHAKES_AT_ONCE = 64;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+const UNUSED_TIMEOUT_MS = 30_000;
+const BACKLOG = 4_096;
+
+/**
+ * TLS is ours, gRPC gets the finished socket: so one sees the bytes on the wire and why a certificate was refused, a certificate is
+ * changed without closing anything, and Enroll can come without a client certificate on the same port (ADR 0002).
+ */
+export async function listenTls(
+  address: { readonly host: string; readonly port: number },
+  material: TlsMaterial,
+  deps: TlsListenerDeps,
+): Promise<TlsListener> {
+  const connections = new Map<string, Connection>();
+  const sockets = new Set<Socket>();
+  const waiting: Socket[] = [];
+  let handshakes = 0;
+
+  const tls = createTlsServer({
+    ...contextOptions(material),
+    requestCert: true,
+    // Enroll has no certificate yet. Who has none, or a wrong one, gets no further than `Connection.identity`.
+    rejectUnauthorized: false,
+    ALPNProtocols: ['h2'],
+    minVersion: 'TLSv1.3',
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+  });
+  const rawSockets = new Map<string, Socket>();
+
+  const net = createNetServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }, (raw) => {
+    sockets.add(raw);
+    const key = addressOf(raw);
+    rawSockets.set(key, raw);
+    raw.on('error', () => raw.destroy());
+    raw.once('close', () => {
+      sockets.delete(raw);
+      rawSockets.delete(key);
+      connections.delete(key);
+    });
+    if (handshakes < HANDSHAKES_AT_ONCE) startHandshake(raw);
+    else waiting.push(raw);
+  });
+
+  function startHandshake(raw: Socket): void {
+    handshakes++;
+    let done = false;
+    const finish = () => {
+      if (done) return;
+      done = true;
+      handshakes--;
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        if (next.destroyed) continue;
+        startHandshake(next);
+        break;
+      }
+    };
+    finishing.set(addressOf(raw), finish);
+    raw.once('close', finish);
+    tls.emit('connection', raw);
+  }
+  const finishing = new Map<string, () => void>();
+  const finished = (key: string) => {
+    finishing.get(key)?.();
+    finishing.delete(key);
+  };
+
+  tls.on('secureConnection', (socket) => {
+    const key = addressOf(socket);
+    finished(key);
+    socket.on('error', () => socket.destroy());
+    if (socket.alpnProtocol !== 'h2') {
+      deps.onHandshake('failed', key, 'the peer does not speak HTTP/2');
+      socket.destroy();
+      return;
+    }
+    const raw = rawSockets.get(key);
+    const { identity, expiresUnixMs } = identityOf(socket, deps.trustDomain);
+    const connection: Connection = {
+      remoteAddress: key,
+      tlsProtocol: socket.getProtocol() ?? '',
+      tlsCipher: socket.getCipher().name,
+      identity,
+      certificateExpiresUnixMs: expiresUnixMs,
+      inUse: false,
+      socketBytes: () => ({ up: raw?.bytesRead ?? 0, down: raw?.bytesWritten ?? 0 }),
+      destroy: () => socket.destroy(),
+    };
+    connections.set(key, connection);
+    setTimeout(() => {
+      if (!connection.inUse) socket.destroy();
+    }, UNUSED_TIMEOUT_MS).unref();
+    deps.onHandshake('ok', key, '');
+    deps.onConnection(socket);
+  });
+  tls.on('tlsClientError', (error, socket) => {
+    const key = addressOf(socket);
+    finished(key);
+    deps.onHandshake('failed', key, error.message);
+    socket.destroy();
+  });
+
+  await new Promise<void>((resolve, reject) => {
+    net.once('error', reject);
+    net.listen({ ...address, backlog: BACKLOG }, resolve);
+  });
+  net.on('error', () => {});
+  return {
+    port: (net.address() as AddressInfo).port,
+    connection: (remoteAddress) => connections.get(remoteAddress),
+    setMaterial: (next) => tls.setSecureContext(contextOptions(next)),
+    stopAccepting: () => void net.close(),
+    destroyAll() {
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+function contextOptions({ certificatePem, keyPem, caPem }: TlsMaterial): SecureContextOptions {
+  // The whole chain goes out, so that a newcomer can find the CA that it was told to expect.
+  return { cert: `${certificatePem.trim()}\n${caPem}`, key: keyPem, ca: caPem };
+}
+
+function addressOf(socket: { remoteAddress?: string | undefined; remotePort?: number | undefined }): string {
+  const address = socket.remoteAddress ?? '';
+  // As grpc-js writes it in getPeer().
+  return address.includes(':') ? `[${address}]:${socket.remotePort}` : `${address}:${socket.remotePort}`;
+}
+
+function identityOf(socket: TLSSocket, trustDomain: string): { identity: Identity; expiresUnixMs: number } {
+  const certificate = socket.getPeerCertificate();
+  if (certificate.raw === undefined) return { identity: { kind: 'none' }, expiresUnixMs: Number.POSITIVE_INFINITY };
+  if (!socket.authorized) {
+    const why = String(socket.authorizationError);
+    const code = why === 'CERT_HAS_EXPIRED' ? 'CERTIFICATE_EXPIRED' : 'CERTIFICATE_MISSING';
+    return { identity: { kind: 'refused', code, why }, expiresUnixMs: 0 };
+  }
+  const names = certificate.subjectaltname?.split(', ') ?? [];
+  const prefix = `URI:spiffe://${trustDomain}/agent/`;
+  const agentId = names.find((name) => name.startsWith(prefix))?.slice(prefix.length);
+  if (agentId === undefined) {
+    return { identity: { kind: 'refused', code: 'CERTIFICATE_MISSING', why: 'the certificate names no agent' }, expiresUnixMs: 0 };
+  }
+  return { identity: { kind: 'agent', agentId }, expiresUnixMs: new X509Certificate(certificate.raw).validToDate.getTime() };
+}

@@ -1,0 +1,468 @@
+import { type AgentMessage, type Hello, ServerMessage } from '@openline/proto/agent';
+import { MAX_FACTS, MAX_LABEL_CHARS, MAX_LABELS, PROTOCOL_MAX, PROTOCOL_MIN } from '@openline/proto/limits';
+import type { Clock } from '../clock.ts';
+import { createGroupCommit } from '../db/group-commit.ts';
+import type { DispatchDesk } from '../runs/desk.ts';
+import { onHello } from '../runs/dispatch.ts';
+import type { AgentLines } from '../runs/lines.ts';
+import type { OwedDispatch } from '../runs/run-store.ts';
+import { encodeCancel, encodeTasks } from '../runs/wire.ts';
+import { AgentSession, type SessionOwner } from './agent-session.ts';
+import { encode } from './frames.ts';
+import { attributesOf, changesOf, chunkOf } from './intake.ts';
+import type { Link } from './link.ts';
+import { type CloseCode, contest, type SessionPolicy } from './session.ts';
+import type { HelloRecord, Opened, PackStateRecord, SessionStore } from './session-store.ts';
+
+export interface SessionsDeps {
+  readonly store: SessionStore;
+  readonly desk: DispatchDesk;
+  /** What these agents are still owed; see RunStore.takeOpen. */
+  takeOpen(agentIds: readonly string[], now: Date): Promise<OwedDispatch[]>;
+  /** The encoded PacksWanted. */
+  packsWanted(): Buffer;
+  readonly clock: Clock;
+  random(): number;
+  readonly log: SessionLog;
+  readonly observe: SessionObserver;
+}
+
+export interface SessionLog {
+  info(details: object, message: string): void;
+  warn(details: object, message: string): void;
+  error(details: object, message: string): void;
+}
+
+export interface SessionObserver {
+  connected(count: number): void;
+  superseded(): void;
+  refused(reason: CloseCode): void;
+  closed(reason: CloseCode): void;
+  frame(direction: 'up' | 'down', kind: string, bytes: number): void;
+  stage(stage: 'sent_accepted' | 'accepted_started' | 'ended_durable', seconds: number): void;
+  queuedBytes(bytes: number): void;
+}
+
+export interface SessionsConfig {
+  readonly heartbeatIntervalMs: number;
+  readonly offlineAfterMs: number;
+  readonly maxAgents: number;
+}
+
+/** All the sessions of this replica: who is connected, and what goes up and down. */
+export interface Sessions extends AgentLines {
+  attach(link: Link): AgentSession;
+  ready(agentId: string): AgentSession | undefined;
+  count(): number;
+  /** Called for every session that begins or ends, for those who look at one. */
+  onChange(listener: (agentId: string) => void): void;
+  close(agentId: string, code: CloseCode, why: string): void;
+  resultsDurable(acks: readonly { agentId: string; runId: string }[]): void;
+  outputDurable(acks: readonly { agentId: string; runId: string; committedBytes: number }[]): void;
+  /** Redelivers owed dispatches to agents that are connected. */
+  deliver(owed: readonly OwedDispatch[]): void;
+  packsChanged(): void;
+  start(): void;
+  /** Asks every agent to go elsewhere within `spreadMs`. */
+  drain(spreadMs: number): void;
+  stop(): Promise<void>;
+}
+
+const GREETING_MS = 15_000;
+const QUEUE_LIMIT_BYTES = 16 * 1024 * 1024;
+const TICK_MS = 1_000;
+/** Writes of one turn of the event loop: a broadcast to the whole fleet must not stop the others. */
+const WRITES_PER_TURN = 400;
+/** Acknowledgements of results wait this long for company: nobody waits for them. */
+const ACK_DELAY_MS = 100;
+/** Output that may be under way from all agents together, and the bounds of one agent's part of it. */
+const OUTPUT_BUDGET_BYTES = 128 * 1024 * 1024;
+const OUTPUT_WINDOW_MIN_BYTES = 32 * 1024;
+const OUTPUT_WINDOW_MAX_BYTES = 512 * 1024;
+
+export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sessions {
+  const { store, desk, clock, log, observe } = deps;
+  const policy: SessionPolicy = {
+    protocolMin: PROTOCOL_MIN,
+    protocolMax: PROTOCOL_MAX,
+    greetingMs: GREETING_MS,
+    silenceMs: config.offlineAfterMs,
+    queueLimitBytes: QUEUE_LIMIT_BYTES,
+  };
+  /** Every stream that is open. */
+  const all = new Set<AgentSession>();
+  /** The one session of each identity that is ready, or next to be. */
+  const holders = new Map<string, AgentSession>();
+  let readyCount = 0;
+  const listeners: ((agentId: string) => void)[] = [];
+  const changed = (agentId: string) => {
+    for (const listener of listeners) listener(agentId);
+  };
+  const timers: NodeJS.Timeout[] = [];
+  let draining = false;
+  /** When a dispatch was handed over and is not accepted, when a result came and is not durable: for the stage histograms. */
+  const sentMs = new Map<string, number>();
+  const resultMs = new Map<string, number>();
+  const STAGES_LIMIT = 100_000;
+
+  const owner: SessionOwner = {
+    policy,
+    nowMs: () => clock.nowMs(),
+    open(session, hello) {
+      const refusal = admit(session, hello);
+      if (refusal !== undefined) return session.input({ kind: 'close', ...refusal });
+      hellos.add(session);
+    },
+    welcome(session) {
+      const { hello } = session;
+      if (hello === undefined) return;
+      const outputWindowBytes = Math.round(
+        Math.min(OUTPUT_WINDOW_MAX_BYTES, Math.max(OUTPUT_WINDOW_MIN_BYTES, OUTPUT_BUDGET_BYTES / (readyCount + 1))),
+      );
+      const value = {
+        protocol: Math.min(hello.protocolMax, PROTOCOL_MAX),
+        capabilities: [],
+        agentId: session.agentId,
+        agentName: names.get(session) ?? '',
+        sessionEpoch: BigInt(session.epoch),
+        heartbeatIntervalMs: config.heartbeatIntervalMs,
+        outputWindowBytes,
+        serverUnixMs: BigInt(clock.now().getTime()),
+      };
+      session.send(encode({ kind: { $case: 'welcome', value } }), 'control');
+      session.send(deps.packsWanted(), 'control');
+      readyCount++;
+      observe.connected(readyCount);
+      log.info({ agentId: session.agentId, agent: value.agentName, epoch: session.epoch, remote: session.link.remoteAddress }, 'agent connected');
+      names.delete(session);
+      changed(session.agentId);
+    },
+    deliver,
+    closed(session, code, why) {
+      all.delete(session);
+      names.delete(session);
+      const wasReady = openedEpochs.get(session);
+      openedEpochs.delete(session);
+      if (wasReady !== undefined) {
+        readyCount--;
+        observe.connected(readyCount);
+        endings.add({ agentId: session.agentId, epoch: wasReady });
+        observe.closed(code);
+      } else observe.refused(code);
+      if (holders.get(session.agentId) === session) holders.delete(session.agentId);
+      const quiet = code === 'ENDED_BY_AGENT' || code === 'SERVER_STOPS' || code === 'SESSION_SUPERSEDED';
+      log[quiet ? 'info' : 'warn']({ agentId: session.agentId, remote: session.link.remoteAddress, code, why }, 'agent session ended');
+      changed(session.agentId);
+    },
+  };
+  const names = new Map<AgentSession, string>();
+  const openedEpochs = new Map<AgentSession, number>();
+
+  /** @returns why this Hello is refused, when it is */
+  function admit(session: AgentSession, hello: Hello): { code: CloseCode; why: string } | undefined {
+    if (draining) return { code: 'SERVER_BUSY', why: 'this server is about to stop' };
+    if (readyCount >= config.maxAgents) return { code: 'SERVER_BUSY', why: `this server holds its limit of ${config.maxAgents} agents` };
+    const instance = { instanceId: hello.instanceId, machineId: hello.machineId, journalId: hello.journalId };
+    if (instance.instanceId === '' || instance.machineId === '' || instance.journalId === '') {
+      return { code: 'PROTOCOL_VIOLATION', why: 'Hello lacks the id of the instance, the machine or the journal' };
+    }
+    const before = holders.get(session.agentId);
+    if (before?.holder === undefined) session.holder = { ...instance, superseded: [] };
+    else {
+      const verdict = contest(before.holder, instance);
+      if (verdict.kind === 'refuse') return { code: 'IDENTITY_IN_USE', why: verdict.why };
+      session.holder = { ...instance, superseded: verdict.superseded };
+      observe.superseded();
+      before.input({ kind: 'close', code: 'SESSION_SUPERSEDED', why: 'a newer session of this agent took over' });
+    }
+    holders.set(session.agentId, session);
+    return undefined;
+  }
+
+  const hellos = createGroupCommit<AgentSession>({
+    sleep: (ms) => clock.sleep(ms),
+    onFailure: (error, pending) => log.error({ error: String(error), pending }, 'sessions cannot be stored; their agents wait'),
+    async commit(sessions) {
+      const opening = sessions.filter((s) => s.state.kind === 'opening');
+      const records = new Map<AgentSession, HelloRecord>();
+      for (const session of opening) {
+        const record = toHelloRecord(session);
+        if (typeof record === 'string') session.input({ kind: 'nonsense', what: record });
+        else records.set(session, record);
+      }
+      if (records.size === 0) return;
+      const opened = await store.open([...records.values()], clock.now());
+      const open: AgentSession[] = [];
+      for (const session of records.keys()) if (takeUp(session, opened.get(session.agentId))) open.push(session);
+      if (open.length === 0) return;
+      const owed = await deps.takeOpen(open.map((s) => s.agentId), clock.now());
+      settle(owed, open);
+    },
+  });
+
+  function takeUp(session: AgentSession, opened: Opened | undefined): boolean {
+    if (opened?.kind !== 'opened') {
+      const revoked = opened?.kind === 'revoked';
+      const why = revoked ? `the agent was revoked: ${opened.reason}` : 'this server does not know the agent';
+      session.input({ kind: 'close', code: revoked ? 'AGENT_REVOKED' : 'IDENTITY_UNKNOWN', why });
+      return false;
+    }
+    if (session.state.kind !== 'opening') {
+      endings.add({ agentId: session.agentId, epoch: opened.epoch });
+      return false;
+    }
+    names.set(session, opened.agentName);
+    openedEpochs.set(session, opened.epoch);
+    if (opened.journalReplaced) log.warn({ agentId: session.agentId, agent: opened.agentName }, 'agent came back with a new journal');
+    session.input({ kind: 'opened', epoch: opened.epoch });
+    return true;
+  }
+
+  /** What is owed to agents that just came back: sent again, cancelled, or ended. */
+  function settle(owed: readonly OwedDispatch[], sessions: readonly AgentSession[]): void {
+    const known = new Map(sessions.map((s) => [s.agentId, new Set(s.hello?.openRunIds)]));
+    const toSend: OwedDispatch[] = [];
+    for (const dispatch of owed) {
+      const { runId, agentId } = dispatch;
+      const verdict = onHello(dispatch, known.get(agentId)?.has(runId) ?? false);
+      switch (verdict.kind) {
+        case 'send':
+          toSend.push(dispatch);
+          break;
+        case 'await':
+          break;
+        case 'cancel':
+          ready(agentId)?.send(encodeCancel([runId], 'the run was cancelled while the agent was away'), 'control');
+          break;
+        case 'end':
+          desk.change({ ...verdict, runId, agentId, epoch: 0, endedAt: clock.now() });
+          break;
+        default:
+          verdict satisfies never;
+      }
+    }
+    sendOwed(toSend);
+  }
+
+  function sendOwed(owed: readonly OwedDispatch[]): void {
+    const encoded = new Map<string, Buffer>();
+    for (const dispatch of owed) {
+      const message = encoded.get(dispatch.runId) ?? encodeTasks([dispatch], clock.now());
+      encoded.set(dispatch.runId, message);
+      ready(dispatch.agentId)?.send(message, 'bulk');
+    }
+  }
+
+  const endings = createGroupCommit<{ agentId: string; epoch: number }>({
+    sleep: (ms) => clock.sleep(ms),
+    onFailure: (error, pending) => log.error({ error: String(error), pending }, 'ended sessions cannot be stored'),
+    commit: (sessions) => store.ended(sessions, clock.now()),
+  });
+
+  const packStates = createGroupCommit<PackStateRecord>({
+    sleep: (ms) => clock.sleep(ms),
+    onFailure: (error, pending) => log.error({ error: String(error), pending }, 'pack states cannot be stored'),
+    commit(states) {
+      // The last word of an agent on a pack counts; one statement may not touch a row twice.
+      const last = new Map(states.map((s) => [`${s.agentId} ${s.digest.toString('hex')}`, s]));
+      return store.packStates([...last.values()]);
+    },
+  });
+
+  function deliver(session: AgentSession, message: NonNullable<AgentMessage['kind']>): void {
+    const { agentId, epoch } = session;
+    switch (message.$case) {
+      case 'hello':
+      case 'heartbeat':
+        return;
+      case 'taskReports': {
+        const changes = changesOf(message.value, { agentId, epoch });
+        if (typeof changes === 'string') return session.input({ kind: 'nonsense', what: changes });
+        const nowMs = clock.nowMs();
+        for (const change of changes) {
+          const key = `${change.runId} ${agentId}`;
+          const sent = sentMs.get(key);
+          if (sent !== undefined) {
+            sentMs.delete(key);
+            observe.stage('sent_accepted', (nowMs - sent) / 1000);
+          }
+          if (change.endedAt !== undefined) {
+            if (change.startedAt !== undefined && change.acceptedAt !== undefined) {
+              observe.stage('accepted_started', Math.max(0, change.startedAt.getTime() - change.acceptedAt.getTime()) / 1000);
+            }
+            if (resultMs.size < STAGES_LIMIT) resultMs.set(key, nowMs);
+          }
+          desk.change(change);
+        }
+        return;
+      }
+      case 'taskOutput': {
+        const chunk = chunkOf(message.value, agentId);
+        if (typeof chunk === 'string') return session.input({ kind: 'nonsense', what: chunk });
+        desk.output(chunk);
+        return;
+      }
+      case 'packStatus':
+        for (const { digest, ready: isReady, reasonCode, reason } of message.value.packs) {
+          packStates.add({ agentId, digest: Buffer.from(digest), ready: isReady, reasonCode, reason: reason.slice(0, 2_000) });
+          if (!isReady) log.warn({ agentId, digest: Buffer.from(digest).toString('hex'), reasonCode, reason }, 'agent refused a pack');
+        }
+        return;
+      case 'goodbye':
+        session.input({ kind: 'close', code: 'ENDED_BY_AGENT', why: `the agent said goodbye: ${message.value.reason.slice(0, 200)}` });
+        return;
+      case 'unsupported':
+        log.warn({ agentId, note: message.value.note.slice(0, 200) }, 'agent did not know a message');
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  function ready(agentId: string): AgentSession | undefined {
+    const session = holders.get(agentId);
+    return session?.state.kind === 'ready' ? session : undefined;
+  }
+
+  function broadcast(agentIds: readonly string[], message: Buffer, lane: 'tasks' | 'control'): void {
+    const nowMs = clock.nowMs();
+    const runId = lane === 'tasks' ? runIdOf(message) : undefined;
+    let at = 0;
+    const turn = () => {
+      const end = Math.min(at + WRITES_PER_TURN, agentIds.length);
+      for (; at < end; at++) {
+        const agentId = agentIds[at];
+        const session = agentId === undefined ? undefined : ready(agentId);
+        if (session === undefined) continue;
+        session.send(message, lane === 'tasks' ? 'bulk' : 'control');
+        if (runId !== undefined && sentMs.size < STAGES_LIMIT) sentMs.set(`${runId} ${agentId}`, nowMs);
+      }
+      if (at < agentIds.length) setImmediate(turn);
+    };
+    turn();
+  }
+
+  /** Results that are durable, by agent, until the next acknowledgement goes out. */
+  let acks = new Map<string, string[]>();
+  let ackTimer: NodeJS.Timeout | undefined;
+  function flushAcks(): void {
+    ackTimer = undefined;
+    const batch = [...acks];
+    acks = new Map();
+    const turn = () => {
+      for (const [agentId, runIds] of batch.splice(0, WRITES_PER_TURN)) {
+        ready(agentId)?.send(encode({ kind: { $case: 'resultAck', value: { runIds } } }), 'control');
+      }
+      if (batch.length > 0) setImmediate(turn);
+    };
+    turn();
+  }
+
+  function tick(): void {
+    const unixMs = clock.now().getTime();
+    for (const session of all) {
+      session.input({
+        kind: 'tick',
+        certificateExpired: session.link.certificateExpiresUnixMs() < unixMs,
+        queuedBytes: session.queuedBytes,
+      });
+      if (session.queuedBytes > 0) observe.queuedBytes(session.queuedBytes);
+    }
+    if (sentMs.size >= STAGES_LIMIT) sentMs.clear();
+    if (resultMs.size >= STAGES_LIMIT) resultMs.clear();
+  }
+
+  function seen(): void {
+    const ids = [...openedEpochs.keys()].map((s) => s.agentId);
+    if (ids.length > 0) store.seen(ids, clock.now()).catch((error) => log.error({ error: String(error) }, 'presence cannot be stored'));
+  }
+
+  return {
+    attach(link) {
+      const session = new AgentSession(link, owner, clock.now());
+      all.add(session);
+      return session;
+    },
+    ready,
+    count: () => readyCount,
+    isConnected: (agentId) => ready(agentId) !== undefined,
+    broadcast,
+    onChange: (listener) => listeners.push(listener),
+    close(agentId, code, why) {
+      holders.get(agentId)?.input({ kind: 'close', code, why });
+    },
+    resultsDurable(durable) {
+      const nowMs = clock.nowMs();
+      for (const { agentId, runId } of durable) {
+        const runIds = acks.get(agentId);
+        if (runIds === undefined) acks.set(agentId, [runId]);
+        else runIds.push(runId);
+        const key = `${runId} ${agentId}`;
+        const came = resultMs.get(key);
+        if (came !== undefined) {
+          resultMs.delete(key);
+          observe.stage('ended_durable', (nowMs - came) / 1000);
+        }
+      }
+      ackTimer ??= setTimeout(flushAcks, ACK_DELAY_MS);
+    },
+    outputDurable(durable) {
+      const byAgent = new Map<string, { runId: string; committedBytes: bigint }[]>();
+      for (const { agentId, runId, committedBytes } of durable) {
+        const positions = byAgent.get(agentId) ?? [];
+        positions.push({ runId, committedBytes: BigInt(committedBytes) });
+        byAgent.set(agentId, positions);
+      }
+      for (const [agentId, positions] of byAgent) {
+        ready(agentId)?.send(encode({ kind: { $case: 'outputAck', value: { positions } } }), 'control');
+      }
+    },
+    deliver: sendOwed,
+    packsChanged() {
+      broadcast([...holders.keys()], deps.packsWanted(), 'control');
+    },
+    start() {
+      timers.push(setInterval(tick, TICK_MS), setInterval(seen, config.heartbeatIntervalMs));
+    },
+    drain(spreadMs) {
+      draining = true;
+      for (const session of openedEpochs.keys()) {
+        const afterMs = Math.round(deps.random() * spreadMs);
+        session.send(encode({ kind: { $case: 'reconnect', value: { afterMs, reason: 'this server is about to stop' } } }), 'control');
+      }
+    },
+    async stop() {
+      draining = true;
+      for (const timer of timers) clearInterval(timer);
+      clearTimeout(ackTimer);
+      flushAcks();
+      for (const session of [...all]) session.input({ kind: 'close', code: 'SERVER_STOPS', why: 'this server stops' });
+      await Promise.all([endings.idle(), packStates.idle()]);
+      hellos.close();
+    },
+  };
+}
+
+function runIdOf(message: Buffer): string | undefined {
+  const { kind } = ServerMessage.decode(message);
+  return kind?.$case === 'tasks' ? kind.value.tasks[0]?.runId : undefined;
+}
+
+function toHelloRecord(session: AgentSession): HelloRecord | string {
+  const { hello, link } = session;
+  if (hello === undefined) return 'no Hello';
+  const labels = attributesOf('labels', hello.labels, MAX_LABELS, MAX_LABEL_CHARS);
+  if (typeof labels === 'string') return labels;
+  const facts = attributesOf('facts', hello.facts, MAX_FACTS, MAX_LABEL_CHARS);
+  if (typeof facts === 'string') return facts;
+  return {
+    agentId: session.agentId,
+    journalId: hello.journalId.slice(0, 64),
+    version: hello.agentVersion.slice(0, 64),
+    labels,
+    facts,
+    remoteAddress: link.remoteAddress,
+    certificateExpiresAt: new Date(link.certificateExpiresUnixMs()),
+    heldDigests: hello.heldPacks.slice(0, 1_000).map((p) => Buffer.from(p.digest)),
+  };
+}
