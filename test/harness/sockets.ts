@@ -78,8 +78,5 @@ function addressText(bytes: readonly number[]): string {
   const groups = Array.from({ length: 8 }, (_, i) =>
     (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16),
   );
-  return groups
-    .join(':')
-    .replace(/\b0(:0)+\b/, ':')
-    .replace(/:{3,}/, '::');
+  return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1); // URLs carry the canonical form
 }

@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest';
+import { violations } from './markers.ts';
+
+const start = { mark: 'm', agent: 'a', pid: 1 };
+const claim = (state: string) => [{ mark: 'm', agent: 'a', state }];
+
+describe('the checker of markers', () => {
+  it('finds nothing when one start succeeded', () => {
+    expect(violations([start], claim('succeeded'))).toEqual([]);
+  });
+  it('finds a second start', () => {
+    expect(violations([start, { ...start, pid: 2 }], claim('succeeded'))).toEqual(['m@a started 2 times']);
+  });
+  it('finds a success that never started', () => {
+    expect(violations([], claim('succeeded'))).toEqual(['m@a is said to have succeeded and never started']);
+  });
+  it('finds a start that is said not to have been', () => {
+    expect(violations([start], claim('expired'))).toEqual(['m@a is said to be expired and did start']);
+  });
+  it('finds a dispatch that has not ended', () => {
+    expect(violations([start], claim('running'))).toEqual(['m@a has not ended: running']);
+  });
+  it('lets a lost one have started or not', () => {
+    expect(violations([start], claim('lost'))).toEqual([]);
+    expect(violations([], claim('lost'))).toEqual([]);
+  });
+});
