@@ -33,6 +33,14 @@ export const ERRORS = {
     means: 'The agent died while the task ran. The task is never run again by itself.',
     doNext: 'Check what the task left half-done, then `openline runs retry`.',
   },
+  AGENT_STOPPED: {
+    means: 'The agent was stopped while the task ran, and stopped the task with it.',
+    doNext: 'Check what the task left half-done, then `openline runs retry`.',
+  },
+  RESULT_FORGOTTEN: {
+    means: 'The task ended earlier and the server committed its result, then asked for it again; the agent has forgotten it.',
+    doNext: 'Look at the node. It happens when the server’s database was restored from a backup.',
+  },
   JOURNAL_REPLACED: {
     means: 'The agent came back with a new journal, so nobody can know what the old one started.',
     doNext: 'Find out why the journal is gone, then `openline runs retry`.',
@@ -109,6 +117,10 @@ export const ERRORS = {
   SERVER_BUSY: {
     means: 'The server has no room for this right now.',
     doNext: 'Retry after the time given; agents do so by themselves.',
+  },
+  SERVER_STOPPING: {
+    means: 'The server is being stopped.',
+    doNext: 'Ask again in a moment; what it had accepted goes on after its restart.',
   },
   SERVER_UNREACHABLE: {
     means: 'No management server answered.',

@@ -1,0 +1,64 @@
+import type {
+  AccessServiceService,
+  FleetServiceService,
+  PackServiceService,
+  RunServiceService,
+} from '@openline/proto/operator';
+import type { Role } from '../access/access.ts';
+
+type PathOf<Service> = {
+  [Name in keyof Service]: Service[Name] extends { path: infer Path } ? Path : never;
+}[keyof Service];
+
+/** Every method of the operator API, e.g. "/openline.operator.v1.RunService/SubmitRun". */
+export type MethodPath =
+  | PathOf<typeof RunServiceService>
+  | PathOf<typeof FleetServiceService>
+  | PathOf<typeof PackServiceService>
+  | PathOf<typeof AccessServiceService>;
+
+/** The least role that may call a method. A method without a line here fails to compile. */
+export const ROLES = {
+  '/openline.operator.v1.RunService/SubmitRun': 'operator',
+  '/openline.operator.v1.RunService/PreviewRun': 'viewer',
+  '/openline.operator.v1.RunService/GetRun': 'viewer',
+  '/openline.operator.v1.RunService/ListRuns': 'viewer',
+  '/openline.operator.v1.RunService/WatchRun': 'viewer',
+  '/openline.operator.v1.RunService/ReadOutput': 'viewer',
+  '/openline.operator.v1.RunService/CancelRun': 'operator',
+  '/openline.operator.v1.RunService/RetryRun': 'operator',
+  '/openline.operator.v1.FleetService/ListAgents': 'viewer',
+  '/openline.operator.v1.FleetService/GetAgent': 'viewer',
+  '/openline.operator.v1.FleetService/RevokeAgent': 'admin',
+  '/openline.operator.v1.FleetService/DeleteAgent': 'admin',
+  '/openline.operator.v1.FleetService/TraceAgent': 'operator',
+  '/openline.operator.v1.PackService/PushPack': 'admin',
+  '/openline.operator.v1.PackService/ListPacks': 'viewer',
+  '/openline.operator.v1.PackService/GetPack': 'viewer',
+  '/openline.operator.v1.PackService/RemovePack': 'admin',
+  '/openline.operator.v1.AccessService/WhoAmI': 'viewer',
+  '/openline.operator.v1.AccessService/CreateToken': 'admin',
+  '/openline.operator.v1.AccessService/ListTokens': 'admin',
+  '/openline.operator.v1.AccessService/RevokeToken': 'admin',
+  '/openline.operator.v1.AccessService/ListAudit': 'admin',
+} as const satisfies Record<MethodPath, Role>;
+
+/** Anyone may ask whether the server is well: probes have no token. */
+const OPEN_PREFIX = '/grpc.health.v1.Health/';
+const REFLECTION_PREFIX = '/grpc.reflection.v1.ServerReflection/';
+
+/** `undefined` for a method that nobody gave a role, which is then refused. */
+export function neededRole(path: string): Role | 'none' | undefined {
+  if (path.startsWith(OPEN_PREFIX)) return 'none';
+  if (path.startsWith(REFLECTION_PREFIX)) return 'viewer';
+  return isMethodPath(path) ? ROLES[path] : undefined;
+}
+
+function isMethodPath(path: string): path is MethodPath {
+  return Object.hasOwn(ROLES, path);
+}
+
+/** "RunService/SubmitRun": for people, logs and metrics. */
+export function shortName(path: string): string {
+  return path.slice(path.lastIndexOf('.') + 1);
+}
