@@ -14,4 +14,5 @@ export * from './pack.ts';
 export { compileParameters } from './parameters.ts';
 export { parsePack } from './parse.ts';
 export { buildArgv, type ParameterEnvironment, parameterEnvironment } from './process.ts';
+export { didYouMean } from './suggest.ts';
 export { compareVersions, digestOf, isVersion } from './version.ts';
