@@ -12,6 +12,8 @@ export interface SessionOwner {
   welcome(session: AgentSession): void;
   deliver(session: AgentSession, message: NonNullable<AgentMessage['kind']>): void;
   closed(session: AgentSession, code: CloseCode, why: string): void;
+  /** @param field number of the message's kind in the .proto file */
+  frame(direction: 'up' | 'down', field: number, bytes: number): void;
 }
 
 /** gRPC's prefix of every message. */
@@ -84,6 +86,7 @@ export class AgentSession {
   receive(bytes: Buffer): void {
     this.messagesUp++;
     this.messageBytesUp += bytes.length + PREFIX_BYTES;
+    this.#owner.frame('up', fieldOf(bytes), bytes.length + PREFIX_BYTES);
     const message = decodeAgentMessage(bytes);
     if (message instanceof Error) return this.input({ kind: 'nonsense', what: `a message cannot be decoded: ${message.message}` });
     if (this.#tap !== undefined) {
@@ -176,6 +179,7 @@ export class AgentSession {
     this.#writing = true;
     this.messagesDown++;
     this.messageBytesDown += message.length + PREFIX_BYTES;
+    this.#owner.frame('down', fieldOf(message), message.length + PREFIX_BYTES);
     this.link.write(message, this.#flushed);
     if (this.#tap !== undefined) {
       const { kind } = ServerMessage.decode(message);
@@ -210,4 +214,9 @@ export class AgentSession {
       tlsCipher: this.link.tlsCipher,
     };
   }
+}
+
+/** Protobuf's first byte is a tag: the field number of the envelope's `oneof`, which is its kind (all are below 16). */
+function fieldOf(message: Buffer): number {
+  return (message[0] ?? 0) >> 3;
 }

@@ -38,7 +38,8 @@ export interface SessionObserver {
   superseded(): void;
   refused(reason: CloseCode): void;
   closed(reason: CloseCode): void;
-  frame(direction: 'up' | 'down', kind: string, bytes: number): void;
+  /** @param field number of the message's kind in the .proto file */
+  frame(direction: 'up' | 'down', field: number, bytes: number): void;
   stage(stage: 'sent_accepted' | 'accepted_started' | 'ended_durable', seconds: number): void;
   queuedBytes(bytes: number): void;
 }
@@ -108,6 +109,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
   const owner: SessionOwner = {
     policy,
     nowMs: () => clock.nowMs(),
+    frame: observe.frame,
     open(session, hello) {
       const refusal = admit(session, hello);
       if (refusal !== undefined) return session.input({ kind: 'close', ...refusal });
