@@ -1,0 +1,63 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+
+/** What a running PostgreSQL says of itself in `postmaster.pid`. */
+export interface Postmaster {
+  readonly pid: number;
+  readonly port: number;
+  readonly status: 'starting' | 'ready' | 'stopping';
+}
+
+/** The line numbers are PostgreSQL's own: src/include/utils/pidfile.h. */
+export function parsePidFile(text: string): Postmaster | undefined {
+  const lines = text.split('\n').map((line) => line.trim());
+  const pid = Number(lines[0]);
+  if (!Number.isSafeInteger(pid) || pid <= 0) return undefined;
+  const port = Number(lines[3] ?? '');
+  const word = lines[7];
+  const status = word === 'ready' || word === 'stopping' ? word : 'starting';
+  return { pid, port: Number.isSafeInteger(port) ? port : 0, status };
+}
+
+/** The PostgreSQL that runs on this data directory now; a file left by a dead one, or by another program's pid, is none. */
+export function findPostmaster(dataDir: string): Postmaster | undefined {
+  const file = join(dataDir, 'postmaster.pid');
+  if (!existsSync(file)) return undefined;
+  const postmaster = parsePidFile(readFileSync(file, 'utf8'));
+  if (postmaster === undefined || !isAlive(postmaster.pid)) return undefined;
+  return isPostgresOn(dataDir, postmaster.pid) ? postmaster : undefined;
+}
+
+/** A zombie, whose parent does not care, is not alive. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    // EPERM: alive, somebody else's.
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+  const state = readProc(pid, 'stat')
+    ?.replace(/^.*\) /s, '')
+    .charAt(0);
+  return state !== 'Z' && state !== 'X';
+}
+
+/** In a container that starts anew, the old pid soon belongs to something else. Without /proc the pid must do. */
+function isPostgresOn(dataDir: string, pid: number): boolean {
+  const commandLine = readProc(pid, 'cmdline');
+  if (commandLine === undefined) return true;
+  const args = commandLine.split('\0');
+  if (basename(args[0] ?? '') !== 'postgres') return false;
+  const theirs = statSync(args[args.indexOf('-D') + 1] ?? '', { throwIfNoEntry: false });
+  const ours = statSync(dataDir);
+  // A path that is gone: the folder was moved while it ran.
+  return theirs === undefined || (theirs.ino === ours.ino && theirs.dev === ours.dev);
+}
+
+function readProc(pid: number, name: string): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

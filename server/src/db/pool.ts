@@ -1,0 +1,34 @@
+import pg from 'pg';
+import type { Logger } from '../telemetry/logger.ts';
+
+/** Half of the embedded PostgreSQL's connections; a replica on a shared one should not take more either. */
+const POOL_SIZE = 20;
+
+/** bigint and numeric as number: every one of ours stays below 2^53. */
+const NUMBERS = new Set<number>([pg.types.builtins.INT8, pg.types.builtins.NUMERIC]);
+export const columnTypes: pg.CustomTypesConfig = {
+  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+    NUMBERS.has(oid) && format !== 'binary' ? Number : pg.types.getTypeParser(oid, format),
+};
+
+/** The pool that the server works with. Its errors, mapped by store-errors.ts, are those of each query. */
+export function createPool(where: pg.PoolConfig, log: Logger): pg.Pool {
+  const pool = new pg.Pool({
+    ...where,
+    max: POOL_SIZE,
+    application_name: 'openline',
+    // A new connection costs a login of several milliseconds: those that were needed once stay.
+    idleTimeoutMillis: 0,
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    statement_timeout: 30_000,
+    // The server's end may be gone without a word: our own clock ends the wait.
+    query_timeout: 35_000,
+    idle_in_transaction_session_timeout: 30_000,
+    types: columnTypes,
+  });
+  // Of idle connections; without a listener it would end the process. Whoever needs one next gets a new one or an error of its own.
+  pool.on('error', (error) => log.warn({ reason: error.message }, 'an idle database connection was lost'));
+  return pool;
+}
