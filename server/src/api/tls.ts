@@ -22,7 +22,8 @@ export function reloadableTls(initial: TlsIdentity): ReloadableTls {
     removeCaCertificateListener: () => {},
     addIdentityCertificateListener(listener) {
       listeners.add(listener);
-      listener(current);
+      // Not at once: grpc-js asks before it has registered the socket that is to hear of it.
+      queueMicrotask(() => listener(current));
     },
     removeIdentityCertificateListener: (listener) => listeners.delete(listener),
   };

@@ -1,7 +1,6 @@
-import { compareVersions, compileParameters, type PackTask } from '@openline/packs';
+import { compareVersions, compileParameters, didYouMean, type PackTask } from '@openline/packs';
 import { OpenlineError } from '@openline/proto/errors';
 import type { ResolvedTask, StoredPack } from './pack-service.ts';
-import { didYouMean } from './suggest.ts';
 
 /** The stored packs as one value: what a reference means. Never changes; a push or a removal makes a new one. */
 export interface Catalog {
@@ -47,7 +46,7 @@ export function createCatalog(packs: Iterable<StoredPack>): Catalog {
     const stored = get(packRef);
     const task = stored.pack.tasks.get(taskName);
     if (task === undefined) {
-      const hint = didYouMean(taskName, stored.pack.tasks.keys());
+      const hint = didYouMean(taskName, [...stored.pack.tasks.keys()]);
       throw new OpenlineError(
         'TASK_UNKNOWN',
         `pack «${stored.pack.name}» ${stored.pack.version} has no task «${taskName}»${hint}`,

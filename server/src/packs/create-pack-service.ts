@@ -1,4 +1,4 @@
-import { digestOf, type PublicKey, parsePack, verifyPack } from '@openline/packs';
+import { didYouMean, digestOf, type PublicKey, parsePack, verifyPack } from '@openline/packs';
 import { OpenlineError } from '@openline/proto/errors';
 import { MAX_PACK_BYTES } from '@openline/proto/limits';
 import { type Kysely, sql, type Transaction } from 'kysely';
@@ -10,7 +10,6 @@ import type { Logger } from '../telemetry/logger.ts';
 import { createCatalog } from './catalog.ts';
 import type { PackService, StoredPack } from './pack-service.ts';
 import { judgePush } from './push-verdict.ts';
-import { didYouMean } from './suggest.ts';
 
 export interface PackServiceDeps {
   readonly db: Kysely<Schema>;
