@@ -1,0 +1,125 @@
+import { credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import type { AgentMessage, FetchPackResponse, RenewResponse, ServerMessage } from '@openline/proto/agent';
+import { AgentServiceClient } from '@openline/proto/agent';
+import { ERROR_CODE_METADATA } from '@openline/proto/errors';
+import { MAX_SERVER_MESSAGE_BYTES } from '@openline/proto/limits';
+import type { Identity } from '../enrollment/identity.ts';
+import type { EndCause } from './link-machine.ts';
+
+export interface StreamEvents {
+  /** The server has taken the stream. */
+  connected(): void;
+  message(message: ServerMessage): void;
+  drained(): void;
+  /** Exactly once, also when it was ended from here. */
+  ended(cause: EndCause, why: string): void;
+}
+
+/** One Connect stream on a channel, and so a TCP connection, of its own. */
+export interface Stream {
+  /** @returns false: it was taken, but no more should follow until `drained` */
+  write(message: AgentMessage): boolean;
+  /** Over the connection of the stream. @throws ServiceError */
+  fetchPack(digest: Uint8Array): Promise<FetchPackResponse>;
+  /** Over the connection of the stream. @throws ServiceError */
+  renew(csrDer: Uint8Array): Promise<RenewResponse>;
+  /** Says what is still to be said, then closes; at the latest after `graceMs`. */
+  finish(graceMs: number): Promise<void>;
+  /** At once. */
+  destroy(): void;
+}
+
+export type OpenStream = (address: string, identity: Identity, events: StreamEvents) => Stream;
+
+const UNARY_TIMEOUT_MS = 30_000;
+
+export const CHANNEL_OPTIONS = {
+  // One channel is one TCP connection, also when many agents share a process.
+  'grpc.use_local_subchannel_pool': 1,
+  'grpc.keepalive_time_ms': 30_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+  'grpc.enable_retries': 0,
+  // Even without retries grpc-js takes a megabyte per call before it pushes back.
+  'grpc.per_rpc_retry_buffer_size': 65_536,
+  'grpc.max_receive_message_length': MAX_SERVER_MESSAGE_BYTES,
+  'grpc.enable_channelz': 0,
+  // Agents that know their servers by one name spread over its addresses.
+  'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ pick_first: { shuffleAddressList: true } }] }),
+} as const;
+
+/** Opens a channel for this one stream; it is given up with it, since grpc-js has no connect timeout of its own. */
+export const openStream: OpenStream = (address, identity, events) => {
+  const client = new AgentServiceClient(
+    address,
+    credentials.createSsl(
+      Buffer.from(identity.caPem),
+      Buffer.from(identity.keyPem),
+      Buffer.from(identity.certificatePem),
+    ),
+    CHANNEL_OPTIONS,
+  );
+  const call = client.connect();
+  let over = false;
+  let onOver: () => void = () => undefined;
+  call.on('metadata', () => events.connected());
+  call.on('data', (message: ServerMessage) => events.message(message));
+  call.on('drain', () => events.drained());
+  // `status` says the same and comes also without an error; an `error` without a listener would end the process.
+  call.on('error', () => undefined);
+  call.on('status', ({ code, details, metadata }) => {
+    if (over) return;
+    over = true;
+    client.close();
+    onOver();
+    const named = metadata.get(ERROR_CODE_METADATA).map(String)[0] ?? '';
+    const why = `${status[code] ?? code}: ${details}${named ? ` [${named}]` : ''}`;
+    events.ended(causeOf(code, details, named), why);
+  });
+
+  const destroy = () => {
+    if (over) return;
+    call.cancel();
+    client.close();
+  };
+  const deadline = () => ({ deadline: Date.now() + UNARY_TIMEOUT_MS });
+  return {
+    write: (message) => !over && call.write(message),
+    fetchPack: (digest) =>
+      unary<FetchPackResponse>((answer) =>
+        client.fetchPack({ digest: Buffer.from(digest) }, new Metadata(), deadline(), answer),
+      ),
+    renew: (csrDer) =>
+      unary<RenewResponse>((answer) =>
+        client.renew({ csrDer: Buffer.from(csrDer) }, new Metadata(), deadline(), answer),
+      ),
+    finish(graceMs) {
+      if (over) return Promise.resolve();
+      return new Promise((resolve) => {
+        const timeout = setTimeout(destroy, graceMs);
+        onOver = () => {
+          clearTimeout(timeout);
+          resolve();
+        };
+        call.end();
+      });
+    },
+    destroy,
+  };
+};
+
+function unary<T>(start: (answer: (error: ServiceError | null, value: T) => void) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    start((error, value) => (error ? reject(error) : resolve(value)));
+  });
+}
+
+const REFUSED_CODES = new Set(['CERTIFICATE_MISSING', 'CERTIFICATE_EXPIRED', 'IDENTITY_UNKNOWN', 'AGENT_REVOKED']);
+
+/** grpc-js reports a failed handshake only as text: what our side says of the server's certificate, and the alerts its side sends about ours. */
+export function causeOf(code: number, details: string, named: string): EndCause {
+  if (REFUSED_CODES.has(named) || code === status.UNAUTHENTICATED) return 'refused';
+  if (code !== status.UNAVAILABLE) return 'lost';
+  if (/alert (bad certificate|certificate|unknown ca|access denied)/i.test(details)) return 'refused';
+  if (/certificate|altnames/i.test(details)) return 'untrusted';
+  return 'lost';
+}
