@@ -1,0 +1,79 @@
+import { X509Certificate } from 'node:crypto';
+import type { RenewResponse } from '@openline/proto/agent';
+import { backoffMs, spreadMs } from '../link/backoff.ts';
+import type { Clock, Timer } from '../tasks/clock.ts';
+import type { Log } from '../telemetry/log.ts';
+import { generateKey, makeRequest } from './csr.ts';
+import type { Identity } from './identity.ts';
+import type { IdentityStore } from './identity-store.ts';
+
+export interface RenewalDeps {
+  clock: Clock;
+  random: () => number;
+  log: Log;
+  store: IdentityStore;
+  identity: () => Identity;
+  /** Over the connection that the old certificate authenticated. */
+  renew: (csrDer: Uint8Array) => Promise<RenewResponse>;
+  /** The new pair is stored: use it from the next connection on. */
+  renewed: (identity: Identity) => void;
+}
+
+export interface Renewal {
+  start(): void;
+  stop(): void;
+}
+
+const RETRY = { baseMs: 30_000, maxMs: 600_000 };
+const LONGEST_SLEEP_MS = 24 * 3600 * 1000;
+
+/** Half the life of the certificate, ± 10 % of its life, so that agents that enrolled together do not renew together. Unix milliseconds. */
+export function renewAtUnixMs(certificatePem: string, random: () => number): number {
+  const { validFrom, validTo } = new X509Certificate(certificatePem);
+  const [fromMs, toMs] = [Date.parse(validFrom), Date.parse(validTo)];
+  return fromMs + (toMs - fromMs) * spreadMs(0.5, 0.2, random);
+}
+
+/** Renews the certificate with a new key in time, again and again. */
+export function createRenewal(deps: RenewalDeps): Renewal {
+  const { clock, random, log, store } = deps;
+  let timer: Timer | undefined;
+  let stopped = false;
+
+  const sleepUntil = (atUnixMs: number) => {
+    if (stopped) return;
+    // In steps, and by the wall clock at each: it may be set, and a machine may sleep.
+    const leftMs = Math.max(0, atUnixMs - clock.unixMs());
+    timer = clock.after(Math.min(leftMs, LONGEST_SLEEP_MS), () => {
+      if (clock.unixMs() < atUnixMs) return sleepUntil(atUnixMs);
+      void renewWithRetry(0);
+    });
+  };
+
+  const renewWithRetry = async (attempt: number): Promise<void> => {
+    try {
+      const old = deps.identity();
+      const keyPem = generateKey();
+      const { certificatePem, caPem } = await deps.renew(makeRequest(keyPem));
+      const renewed: Identity = { ...old, keyPem, certificatePem, caPem: caPem || old.caPem };
+      await store.save(renewed);
+      deps.renewed(renewed);
+      log.info({ validTo: new X509Certificate(certificatePem).validTo }, 'renewed the certificate');
+      sleepUntil(renewAtUnixMs(certificatePem, random));
+    } catch (error) {
+      if (stopped) return;
+      const inMs = RETRY.baseMs / 2 + backoffMs(attempt, random, RETRY);
+      const why = error instanceof Error ? error.message : String(error);
+      log.warn({ why, retryInMs: Math.round(inMs) }, 'could not renew the certificate yet');
+      timer = clock.after(inMs, () => void renewWithRetry(attempt + 1));
+    }
+  };
+
+  return {
+    start: () => sleepUntil(renewAtUnixMs(deps.identity().certificatePem, random)),
+    stop() {
+      stopped = true;
+      timer?.cancel();
+    },
+  };
+}
