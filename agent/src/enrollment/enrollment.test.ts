@@ -9,9 +9,10 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../tasks/clock.ts';
 import { silentLog } from '../telemetry/log.ts';
 import { type TestAuthority, testAuthority } from '../testing/certificates.ts';
-import { type FakeServer, startFakeServer } from '../testing/fake-server.ts';
+import { type FakeServer, startFakeServer, until } from '../testing/fake-server.ts';
 import { makeRequest } from './csr.ts';
 import { type EnrollConfig, enroll, hashJoinToken } from './enroll.ts';
+import type { Identity } from './identity.ts';
 import { createIdentityStore } from './identity-store.ts';
 import { createRenewal, renewAtUnixMs } from './renewal.ts';
 
@@ -198,17 +199,21 @@ describe('a certificate', () => {
     // Its half life is over.
     const certificatePem = await authority.sign(makeRequest(old.keyPem), 1);
     identity = { ...identity, certificatePem };
-    const renewed = await new Promise((resolve) => {
-      createRenewal({
-        clock: systemClock,
-        random: () => 0.5,
-        log: silentLog,
-        store,
-        identity: () => identity,
-        renew: async (csrDer) => ({ certificatePem: await authority.sign(csrDer), caPem: authority.caPem }),
-        renewed: resolve,
-      }).start();
+    let renewed: Identity | undefined;
+    const renewal = createRenewal({
+      clock: systemClock,
+      random: () => 0.5,
+      log: silentLog,
+      store,
+      identity: () => identity,
+      renew: async (csrDer) => ({ certificatePem: await authority.sign(csrDer), caPem: authority.caPem }),
+      renewed: (next) => {
+        renewed = next;
+      },
     });
+    renewal.start();
+    await until(() => renewed !== undefined, 'a renewed identity');
+    renewal.stop();
     expect(renewed).not.toMatchObject({ keyPem: old.keyPem });
     expect(await store.load()).toEqual(renewed);
   });

@@ -25,6 +25,7 @@ export interface Renewal {
 }
 
 const RETRY = { baseMs: 30_000, maxMs: 600_000 };
+const LEAST_SLEEP_MS = 60_000;
 const LONGEST_SLEEP_MS = 24 * 3600 * 1000;
 
 /** Half the life of the certificate, ± 10 % of its life, so that agents that enrolled together do not renew together. Unix milliseconds. */
@@ -59,7 +60,8 @@ export function createRenewal(deps: RenewalDeps): Renewal {
       await store.save(renewed);
       deps.renewed(renewed);
       log.info({ validTo: new X509Certificate(certificatePem).validTo }, 'renewed the certificate');
-      sleepUntil(renewAtUnixMs(certificatePem, random));
+      // A server that issues certificates which are old already must not make us spin.
+      sleepUntil(Math.max(renewAtUnixMs(certificatePem, random), clock.unixMs() + LEAST_SLEEP_MS));
     } catch (error) {
       if (stopped) return;
       const inMs = RETRY.baseMs / 2 + backoffMs(attempt, random, RETRY);
