@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import { createQuery, type Query } from '../db/query.ts';
 import { type DispatchChange, FIRST_END, type OpenDispatch, STATES, stateOf } from './dispatch.ts';
 import { toRunView, type RunRow, toDispatchView, type DispatchRow } from './rows.ts';
 import type { DispatchView, RunView } from './run-service.ts';
@@ -145,9 +146,10 @@ function toOwed(row: OwedRow, now: Date): OwedDispatch {
 }
 
 export function createRunStore(pool: Pool): RunStore {
+  const query = createQuery(pool);
   return {
     async insertRun(run, dispatches) {
-      const { rows } = await pool.query<{ id: string }>({
+      const { rows } = await query<{ id: string }>({
         name: 'insert-run',
         text: `
           with run as (
@@ -203,17 +205,17 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async findByKey(principalId, key) {
-      const { rows } = await pool.query<RunRow & { request_hash: Buffer }>(
+      const { rows } = await query<RunRow & { request_hash: Buffer }>(
         'select * from runs where principal_id = $1 and idempotency_key = $2',
         [principalId, key],
       );
       const [row] = rows;
       if (row === undefined) return undefined;
-      return { run: toRunView(row, await liveCounts(pool, [row])), requestHash: row.request_hash };
+      return { run: toRunView(row, await liveCounts(query, [row])), requestHash: row.request_hash };
     },
 
     async apply(changes) {
-      const { rows } = await pool.query<{ run_id: string; agent_id: string; state: number | null }>({
+      const { rows } = await query<{ run_id: string; agent_id: string; state: number | null }>({
         name: 'apply-changes',
         text: `
           with u as (
@@ -264,7 +266,7 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async storeOutput(chunks) {
-      await pool.query({
+      await query({
         name: 'store-output',
         text: `
           with c as (
@@ -287,7 +289,7 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async takeOpen(agentIds, now) {
-      const { rows } = await pool.query<OwedRow>({
+      const { rows } = await query<OwedRow>({
         name: 'take-open',
         text: `
           with owed as (
@@ -304,7 +306,7 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async markSent(runId, agentIds, now) {
-      const { rows } = await pool.query<{ agent_id: string }>({
+      const { rows } = await query<{ agent_id: string }>({
         name: 'mark-sent',
         text: `update dispatches set state = ${STATES.sent}, sent_at = $3
           where run_id = $1 and agent_id = any($2) and state = ${STATES.queued} returning agent_id`,
@@ -314,7 +316,7 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async markCancelled(runId, by, now) {
-      const { rowCount } = await pool.query(
+      const { rowCount } = await query(
         'update runs set cancelled_at = $2, cancelled_by = $3 where id = $1 and cancelled_at is null and ended_at is null',
         [runId, now, by],
       );
@@ -322,7 +324,7 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async cancelQueued(runId, now) {
-      const { rows } = await pool.query<{ agent_id: string }>(
+      const { rows } = await query<{ agent_id: string }>(
         `update dispatches set state = ${STATES.cancelled}, ended_at = $2, reason_code = 'TASK_CANCELLED',
            reason = 'cancelled before it was sent' where run_id = $1 and state = ${STATES.queued} returning agent_id`,
         [runId, now],
@@ -331,7 +333,7 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async openTargets(runId) {
-      const { rows } = await pool.query<{ agent_id: string }>(
+      const { rows } = await query<{ agent_id: string }>(
         `select agent_id from dispatches where run_id = $1 and state < ${FIRST_END}`,
         [runId],
       );
@@ -339,7 +341,7 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async sweep({ now, sentGraceMs, lostAfterMs }) {
-      const { rows } = await pool.query<{ run_id: string; agent_id: string; state: number }>({
+      const { rows } = await query<{ run_id: string; agent_id: string; state: number }>({
         name: 'sweep',
         text: `
           update dispatches d set
@@ -363,7 +365,7 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async unaccepted(sentBefore, now) {
-      const { rows } = await pool.query<OwedRow>({
+      const { rows } = await query<OwedRow>({
         name: 'unaccepted',
         text: `select ${OWED_COLUMNS} from runs r join dispatches d on d.run_id = r.id
           where r.ended_at is null and r.cancelled_at is null and r.expires_at > $2 and d.state in (${STATES.queued}, ${STATES.sent})
@@ -374,7 +376,7 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async closeRuns(runIds, now) {
-      const { rows } = await pool.query<{ id: string }>({
+      const { rows } = await query<{ id: string }>({
         name: 'close-runs',
         text: `
           update runs r set ended_at = coalesce(r.ended_at, $2),
@@ -388,7 +390,7 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async openCounts() {
-      const { rows } = await pool.query<{ id: string; open: number }>(
+      const { rows } = await query<{ id: string; open: number }>(
         `select r.id, count(d.run_id) filter (where d.state < ${FIRST_END}) as open
          from runs r left join dispatches d on d.run_id = r.id where r.ended_at is null group by r.id`,
       );
@@ -396,18 +398,18 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async shiftDeadlines(byMs) {
-      await pool.query(`update runs set expires_at = expires_at + make_interval(secs => $1) where ended_at is null`, [byMs / 1000]);
+      await query(`update runs set expires_at = expires_at + make_interval(secs => $1) where ended_at is null`, [byMs / 1000]);
     },
 
     async groom(endedBefore) {
-      const { rows } = await pool.query<{ id: string }>(
+      const { rows } = await query<{ id: string }>(
         'select id from runs where ended_at < $1 order by ended_at limit 200',
         [endedBefore],
       );
       const ids = rows.map((row) => row.id);
       if (ids.length === 0) return 0;
       // One statement, so that output never outlives its run.
-      await pool.query(
+      await query(
         `with o as (delete from output_chunks where run_id = any($1)), d as (delete from dispatches where run_id = any($1))
          delete from runs where id = any($1)`,
         [ids],
@@ -416,7 +418,7 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async endForAgent(agentId, reason, now) {
-      const { rows } = await pool.query<{ run_id: string }>(
+      const { rows } = await query<{ run_id: string }>(
         `update dispatches d set state = case when d.state = ${STATES.queued} then ${STATES.rejected} else ${STATES.lost} end,
            reason_code = 'AGENT_REVOKED', reason = $2, ended_at = $3
          from runs r where r.ended_at is null and d.run_id = r.id and d.agent_id = $1 and d.state < ${FIRST_END} returning d.run_id`,
@@ -426,13 +428,13 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async run(runId) {
-      const { rows } = await pool.query<RunRow>({ name: 'run', text: 'select * from runs where id = $1', values: [runId] });
+      const { rows } = await query<RunRow>({ name: 'run', text: 'select * from runs where id = $1', values: [runId] });
       const [row] = rows;
-      return row && toRunView(row, await liveCounts(pool, [row]));
+      return row && toRunView(row, await liveCounts(query, [row]));
     },
 
     async dispatches(runId, agentIds) {
-      const { rows } = await pool.query<DispatchRow>({
+      const { rows } = await query<DispatchRow>({
         name: 'dispatches',
         text: `select * from dispatches where run_id = $1 and ($2::text[] is null or agent_id = any($2)) order by agent_name`,
         values: [runId, agentIds ?? null],
@@ -441,19 +443,19 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async list({ limit, before, openOnly, task }) {
-      const { rows } = await pool.query<RunRow>(
+      const { rows } = await query<RunRow>(
         `select * from runs
          where ($2::timestamptz is null or (created_at, id) < ($2, $3)) and (not $4 or ended_at is null)
            and ($5 = '' or pack_name || '/' || task_name = $5)
          order by created_at desc, id desc limit $1`,
         [limit, before?.createdAt ?? null, before?.id ?? null, openOnly, task],
       );
-      const counts = await liveCounts(pool, rows);
+      const counts = await liveCounts(query, rows);
       return rows.map((row) => toRunView(row, counts));
     },
 
     async readOutput(runId, agentId, fromOffset, limit) {
-      const { rows } = await pool.query<{ byte_offset: number; stream: number; data: Buffer }>({
+      const { rows } = await query<{ byte_offset: number; stream: number; data: Buffer }>({
         name: 'read-output',
         text: `select byte_offset, stream, data from output_chunks
           where run_id = $1 and agent_id = $2 and byte_offset + length(data) > $3 order by byte_offset limit $4`,
@@ -465,10 +467,10 @@ export function createRunStore(pool: Pool): RunStore {
 }
 
 /** Counts of runs that are still open; those of ended runs stand in their rows. */
-async function liveCounts(pool: Pool, runs: readonly RunRow[]): Promise<Map<string, Record<string, number>>> {
+async function liveCounts(query: Query, runs: readonly RunRow[]): Promise<Map<string, Record<string, number>>> {
   const open = runs.filter((run) => run.counts === null).map((run) => run.id);
   if (open.length === 0) return new Map();
-  const { rows } = await pool.query<{ run_id: string; counts: Record<string, number> }>({
+  const { rows } = await query<{ run_id: string; counts: Record<string, number> }>({
     name: 'live-counts',
     text: `select run_id, jsonb_object_agg(state, n) as counts
       from (select run_id, state, count(*) as n from dispatches where run_id = any($1) group by run_id, state) s group by run_id`,

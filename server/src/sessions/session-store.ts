@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import { createQuery } from '../db/query.ts';
 
 /** What a Hello writes. */
 export interface HelloRecord {
@@ -40,10 +41,11 @@ export interface PackStateRecord {
 }
 
 export function createSessionStore(pool: Pool, loseUnknown: (agentIds: readonly string[], now: Date) => Promise<void>): SessionStore {
+  const query = createQuery(pool);
   return {
     async open(hellos, now) {
       const ids = hellos.map((h) => h.agentId);
-      const { rows } = await pool.query<{ id: string; journal_id: string; revoked_at: Date | null; revoked_reason: string }>({
+      const { rows } = await query<{ id: string; journal_id: string; revoked_at: Date | null; revoked_reason: string }>({
         name: 'hello-read',
         text: 'select id, journal_id, revoked_at, revoked_reason from agents where id = any($1)',
         values: [ids],
@@ -57,7 +59,7 @@ export function createSessionStore(pool: Pool, loseUnknown: (agentIds: readonly 
       // Before the new name is stored: a crash between the two must not make the old journal's dispatches look deliverable.
       if (replaced.length > 0) await loseUnknown([...replacedIds], now);
 
-      const updated = await pool.query<{ id: string; name: string; epoch: number }>({
+      const updated = await query<{ id: string; name: string; epoch: number }>({
         name: 'hello-write',
         text: `
           update agents a set epoch = a.epoch + 1, online = true, connected_at = $2, last_seen_at = $2, journal_id = h.journal_id,
@@ -79,7 +81,7 @@ export function createSessionStore(pool: Pool, loseUnknown: (agentIds: readonly 
         ],
       });
       const held = hellos.flatMap((h) => h.heldDigests.map((digest) => ({ agentId: h.agentId, digest })));
-      await pool.query({
+      await query({
         name: 'hello-packs',
         text: `
           with held as (
@@ -107,11 +109,11 @@ export function createSessionStore(pool: Pool, loseUnknown: (agentIds: readonly 
     },
 
     async seen(agentIds, now) {
-      await pool.query({ name: 'seen', text: 'update agents set last_seen_at = $2 where id = any($1)', values: [agentIds, now] });
+      await query({ name: 'seen', text: 'update agents set last_seen_at = $2 where id = any($1)', values: [agentIds, now] });
     },
 
     async ended(sessions, now) {
-      await pool.query({
+      await query({
         name: 'session-ended',
         text: `update agents a set online = false, last_seen_at = $3
           from unnest($1::text[], $2::bigint[]) as s(id, epoch) where a.id = s.id and a.epoch = s.epoch`,
@@ -120,11 +122,11 @@ export function createSessionStore(pool: Pool, loseUnknown: (agentIds: readonly 
     },
 
     async allOffline() {
-      await pool.query('update agents set online = false where online');
+      await query('update agents set online = false where online');
     },
 
     async packStates(states) {
-      await pool.query({
+      await query({
         name: 'pack-states',
         text: `
           insert into agent_packs (agent_id, digest, ready, reason_code, reason)
@@ -143,7 +145,7 @@ export function createSessionStore(pool: Pool, loseUnknown: (agentIds: readonly 
     },
 
     async revoked(agentId) {
-      const { rows } = await pool.query('select 1 from agents where id = $1 and revoked_at is null', [agentId]);
+      const { rows } = await query('select 1 from agents where id = $1 and revoked_at is null', [agentId]);
       return rows.length === 0;
     },
   };

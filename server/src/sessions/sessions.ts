@@ -34,10 +34,11 @@ export interface SessionLog {
 }
 
 export interface SessionObserver {
-  connected(count: number): void;
+  /** @param count agents that are connected now */
+  opened(count: number): void;
   superseded(): void;
   refused(reason: CloseCode): void;
-  closed(reason: CloseCode): void;
+  closed(reason: CloseCode, count: number): void;
   /** @param field number of the message's kind in the .proto file */
   frame(direction: 'up' | 'down', field: number, bytes: number): void;
   stage(stage: 'sent_accepted' | 'accepted_started' | 'ended_durable', seconds: number): void;
@@ -134,7 +135,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       session.send(encode({ kind: { $case: 'welcome', value } }), 'control');
       session.send(deps.packsWanted(), 'control');
       readyCount++;
-      observe.connected(readyCount);
+      observe.opened(readyCount);
       log.info({ agentId: session.agentId, agent: value.agentName, epoch: session.epoch, remote: session.link.remoteAddress }, 'agent connected');
       names.delete(session);
       changed(session.agentId);
@@ -147,9 +148,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       openedEpochs.delete(session);
       if (wasReady !== undefined) {
         readyCount--;
-        observe.connected(readyCount);
         endings.add({ agentId: session.agentId, epoch: wasReady });
-        observe.closed(code);
+        observe.closed(code, readyCount);
       } else observe.refused(code);
       if (holders.get(session.agentId) === session) holders.delete(session.agentId);
       const quiet = code === 'ENDED_BY_AGENT' || code === 'SERVER_STOPS' || code === 'SESSION_SUPERSEDED';

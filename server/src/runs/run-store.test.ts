@@ -1,0 +1,219 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { newId } from '../db/ids.ts';
+import { withTestDatabase } from '../db/testing.ts';
+import { type DispatchChange, type DispatchState, STATES, stateOf, takes } from './dispatch.ts';
+import { createRunStore, type NewDispatch, type NewRun, type RunStore } from './run-store.ts';
+
+const db = withTestDatabase();
+let store: RunStore;
+const at = new Date('2026-01-01T00:00:00Z');
+const later = (ms: number) => new Date(at.getTime() + ms);
+
+beforeEach(() => {
+  store = createRunStore(db.pool);
+});
+
+async function enrol(id: string, epoch = 1): Promise<void> {
+  await db.pool.query(`insert into agents (id, name, enrolled_with, epoch) values ($1, $1, 'test', $2)`, [id, epoch]);
+}
+
+const newRun = (over: Partial<NewRun> = {}): NewRun => ({
+  id: newId(),
+  task: 'p/t',
+  targets: 'all',
+  packDigest: Buffer.alloc(32),
+  packName: 'p',
+  packVersion: '1.0.0',
+  taskName: 't',
+  parametersJson: '{}',
+  timeoutMs: 1_000,
+  ttlMs: 60_000,
+  offline: 'wait',
+  requestedBy: 'ada',
+  principalId: 'token-1',
+  idempotencyKey: undefined,
+  requestHash: Buffer.alloc(32),
+  retryOf: undefined,
+  createdAt: at,
+  expiresAt: later(60_000),
+  ...over,
+});
+
+const target = (agentId: string, state: NewDispatch['state'] = 'sent'): NewDispatch => ({
+  agentId,
+  agentName: agentId,
+  state,
+  reasonCode: '',
+  reason: '',
+});
+
+async function submitted(targets: NewDispatch[], over: Partial<NewRun> = {}): Promise<string> {
+  const run = newRun(over);
+  expect(await store.insertRun(run, targets)).toBe(true);
+  return run.id;
+}
+
+const change = (runId: string, agentId: string, state: DispatchState, more: Partial<DispatchChange> = {}): DispatchChange => ({
+  runId,
+  agentId,
+  epoch: 1,
+  state,
+  ...more,
+});
+
+const stateIn = async (runId: string, agentId: string) => (await store.dispatches(runId, [agentId]))[0]?.state;
+
+describe('submitting a run', () => {
+  it('stores the run, its dispatches and who asked, in one statement', async () => {
+    const id = await submitted([target('a'), target('b', 'queued'), target('c', 'rejected')]);
+    const run = await store.run(id);
+    expect(run).toMatchObject({ requestedBy: 'ada', targetCount: 3, endedAt: undefined });
+    expect(run?.counts).toEqual(new Map([['sent', 1], ['queued', 1], ['rejected', 1]]));
+    const { rows } = await db.pool.query('select principal, action, object from audit');
+    expect(rows).toEqual([{ principal: 'ada', action: 'run.submit', object: id }]);
+  });
+  it('with a key that was used stores nothing at all', async () => {
+    const first = await submitted([target('a')], { idempotencyKey: 'k' });
+    expect(await store.insertRun(newRun({ idempotencyKey: 'k' }), [target('a')])).toBe(false);
+    expect((await store.findByKey('token-1', 'k'))?.run.id).toBe(first);
+    expect((await db.pool.query('select 1 from dispatches')).rowCount).toBe(1);
+    expect((await db.pool.query('select 1 from audit')).rowCount).toBe(1);
+  });
+});
+
+describe('what agents report', () => {
+  it('is taken exactly when the state machine takes it, from every state to every state', async () => {
+    const states = Object.keys(STATES) as DispatchState[];
+    const pairs = states.flatMap((from) => states.map((to) => ({ from, to })));
+    await Promise.all(pairs.map((_, i) => enrol(`a${i}`)));
+    const id = await submitted(pairs.map((_, i) => target(`a${i}`)));
+    for (const [i, { from }] of pairs.entries()) {
+      await db.pool.query('update dispatches set state = $2 where agent_id = $1', [`a${i}`, STATES[from]]);
+    }
+    await store.apply(pairs.map(({ to }, i) => change(id, `a${i}`, to)));
+    const after = new Map((await store.dispatches(id)).map((d) => [d.agentId, d.state]));
+    for (const [i, { from, to }] of pairs.entries()) {
+      expect(`${from} → ${to}: ${after.get(`a${i}`)}`).toBe(`${from} → ${to}: ${takes(from, to) ? to : from}`);
+    }
+  });
+  it('from an older epoch is neither taken nor acknowledged', async () => {
+    await enrol('a', 5);
+    const id = await submitted([target('a')]);
+    expect(await store.apply([change(id, 'a', 'succeeded', { epoch: 4 })])).toEqual([]);
+    expect(await stateIn(id, 'a')).toBe('sent');
+    expect(await store.apply([change(id, 'a', 'succeeded', { epoch: 5 })])).toHaveLength(1);
+  });
+  it('twice, or of a run that is gone, is acknowledged and changes nothing', async () => {
+    await enrol('a');
+    const id = await submitted([target('a')]);
+    const result = change(id, 'a', 'failed', { exitCode: 3, endedAt: later(5) });
+    expect(await store.apply([result])).toEqual([{ runId: id, agentId: 'a', state: STATES.failed }]);
+    const before = await store.dispatches(id);
+    const gone = newId();
+    const acknowledged = await store.apply([{ ...result, exitCode: 4 }, change(gone, 'a', 'succeeded')]);
+    expect(acknowledged.map((a) => a.runId).sort()).toEqual([id, gone].sort());
+    expect(acknowledged.every((a) => a.state === undefined)).toBe(true);
+    expect(await store.dispatches(id)).toEqual(before);
+  });
+});
+
+describe('an agent that comes back', () => {
+  it('is owed its open dispatches of open runs; queued ones are marked sent before anybody hands them over', async () => {
+    const id = await submitted([target('a', 'queued'), target('b', 'queued')]);
+    expect(await store.takeOpen(['a'], later(10))).toMatchObject([{ runId: id, agentId: 'a', state: 'queued', expired: false }]);
+    expect(await stateIn(id, 'a')).toBe('sent');
+    expect(await stateIn(id, 'b')).toBe('queued');
+  });
+  it('after the time to live gets nothing that was queued', async () => {
+    const id = await submitted([target('a', 'queued')]);
+    expect(await store.takeOpen(['a'], later(60_000))).toMatchObject([{ expired: true }]);
+    expect(await stateIn(id, 'a')).toBe('queued');
+  });
+});
+
+describe('a sweep', () => {
+  const limits = { sentGraceMs: 30_000, lostAfterMs: 600_000 };
+  const sweep = (ms: number) => store.sweep({ now: later(ms), ...limits });
+  it('expires what is queued at the end of its time to live, not before', async () => {
+    const id = await submitted([target('a', 'queued')]);
+    expect(await sweep(59_999)).toEqual([]);
+    expect(await sweep(60_000)).toEqual([{ runId: id, agentId: 'a', state: STATES.expired }]);
+  });
+  it('calls lost what was handed over and never answered, after a grace', async () => {
+    const id = await submitted([target('a')]);
+    expect(await sweep(89_999)).toEqual([]);
+    await sweep(90_000);
+    expect(await store.dispatches(id)).toMatchObject([{ state: 'lost', reasonCode: 'AGENT_UNREACHABLE' }]);
+  });
+  it('calls lost what runs without an end long past its deadline', async () => {
+    await enrol('a');
+    const id = await submitted([target('a')]);
+    await store.apply([change(id, 'a', 'running', { startedAt: later(100_000) })]);
+    expect(await sweep(100_000 + 1_000 + 599_999)).toEqual([]);
+    expect(await sweep(100_000 + 1_000 + 600_000)).toMatchObject([{ state: STATES.lost }]);
+  });
+});
+
+describe('a run', () => {
+  it('ends when its last dispatch has ended, with its counts', async () => {
+    await enrol('a');
+    await enrol('b');
+    const id = await submitted([target('a'), target('b')]);
+    await store.apply([change(id, 'a', 'succeeded')]);
+    expect(await store.closeRuns([id], later(1))).toEqual([]);
+    await store.apply([change(id, 'b', 'lost')]);
+    expect(await store.closeRuns([id], later(2))).toEqual([id]);
+    expect(await store.run(id)).toMatchObject({ endedAt: later(2), counts: new Map([['succeeded', 1], ['lost', 1]]) });
+  });
+  it('keeps its end and gets new counts when a lost target turns out to have succeeded', async () => {
+    await enrol('a');
+    const id = await submitted([target('a')]);
+    await store.apply([change(id, 'a', 'lost', { epoch: 0 })]);
+    await store.closeRuns([id], later(2));
+    await store.apply([change(id, 'a', 'succeeded')]);
+    await store.closeRuns([id], later(9));
+    expect(await store.run(id)).toMatchObject({ endedAt: later(2), counts: new Map([['succeeded', 1]]) });
+  });
+  it('is listed newest first, page by page', async () => {
+    const ids: string[] = [];
+    for (let i = 0; i < 5; i++) ids.unshift(await submitted([target('a')], { createdAt: later(i) }));
+    const query = { limit: 3, openOnly: false, task: '' };
+    const first = await store.list({ ...query, before: undefined });
+    expect(first.map((r) => r.id)).toEqual(ids.slice(0, 3));
+    const last = first.at(-1);
+    if (last === undefined) throw new Error('no page');
+    expect((await store.list({ ...query, before: last })).map((r) => r.id)).toEqual(ids.slice(3));
+  });
+  it('is groomed with all that belongs to it', async () => {
+    const id = await submitted([target('a', 'rejected')]);
+    await store.closeRuns([id], later(0));
+    await store.storeOutput([{ runId: id, agentId: 'a', offset: 0, stream: 1, data: Buffer.from('x') }]);
+    expect(await store.groom(later(0))).toBe(0);
+    expect(await store.groom(later(1))).toBe(1);
+    for (const table of ['runs', 'dispatches', 'output_chunks']) {
+      expect((await db.pool.query(`select 1 from ${table}`)).rowCount).toBe(0);
+    }
+  });
+});
+
+describe('output', () => {
+  it('is stored once however often it comes, and read from any offset', async () => {
+    const id = await submitted([target('a')]);
+    const chunk = (offset: number, text: string) => ({ runId: id, agentId: 'a', offset, stream: 1 as const, data: Buffer.from(text) });
+    await store.storeOutput([chunk(0, 'abc'), chunk(3, 'def')]);
+    await store.storeOutput([chunk(3, 'def'), chunk(6, 'g')]);
+    expect((await store.dispatches(id))[0]?.outputStoredBytes).toBe(7);
+    const read = await store.readOutput(id, 'a', 4, 10);
+    expect(read.map((c) => [c.offset, c.data.toString()])).toEqual([[3, 'def'], [6, 'g']]);
+  });
+  it('of a dispatch that does not exist is dropped without an error', async () => {
+    await store.storeOutput([{ runId: newId(), agentId: 'a', offset: 0, stream: 1, data: Buffer.from('x') }]);
+    expect((await db.pool.query('select 1 from output_chunks')).rowCount).toBe(0);
+  });
+});
+
+describe('numbers of states', () => {
+  it('are those that the statements are written with', () => {
+    expect([10, 11, 12, 13, 14, 15, 16].map(stateOf)).toEqual(['succeeded', 'failed', 'timed_out', 'cancelled', 'expired', 'rejected', 'lost']);
+  });
+});
