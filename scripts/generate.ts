@@ -1,4 +1,6 @@
 // Writes what is generated from other sources and committed. scripts/check.ts fails when it differs from what this writes.
+import { generateDocs } from './generate-docs.ts';
 import { generateProto } from './proto.ts';
 
 await generateProto();
+await generateDocs();
