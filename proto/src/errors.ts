@@ -38,7 +38,8 @@ export const ERRORS = {
     doNext: 'Check what the task left half-done, then `openline runs retry`.',
   },
   RESULT_FORGOTTEN: {
-    means: 'The task ended earlier and the server committed its result, then asked for it again; the agent has forgotten it.',
+    means:
+      'The task ended earlier and the server committed its result, then asked for it again; the agent has forgotten it.',
     doNext: 'Look at the node. It happens when the server’s database was restored from a backup.',
   },
   JOURNAL_REPLACED: {
@@ -77,6 +78,10 @@ export const ERRORS = {
   SPAWN_FAILED: {
     means: 'The process could not be started.',
     doNext: 'The message carries the operating system’s reason.',
+  },
+  EVENT_LOG_FAILED: {
+    means: 'The agent could not write its event log.',
+    doNext: 'Free disk space at the agent’s data directory.',
   },
   JOURNAL_FAILED: {
     means: 'The agent could not write its journal, so it did not take the task.',

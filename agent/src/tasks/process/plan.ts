@@ -1,0 +1,85 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { buildArgv, type Interpreter, parameterEnvironment } from '@openline/packs';
+import { OpenlineError } from '@openline/proto/errors';
+import type { ReadyTask } from '../../packs/library.ts';
+
+/** How a task becomes a process: what it is told, and where it works. */
+export interface ProcessPlan {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** The private work directory, also where it starts. */
+  readonly workDir: string;
+  /** Parameters too large for the environment. */
+  readonly files: readonly { readonly path: string; readonly content: string }[];
+}
+
+export interface PlanContext {
+  readonly runId: string;
+  readonly agentName: string;
+  readonly workDir: string;
+  readonly interpreters: Readonly<Partial<Record<Interpreter, string>>>;
+  /** PATH and HOME of the process. */
+  readonly path: string;
+  readonly home: string;
+}
+
+/** Pure. @throws OpenlineError ARGUMENT_TOO_LONG, REQUIREMENTS_NOT_MET */
+export function planProcess(
+  ready: ReadyTask,
+  parameters: Readonly<Record<string, unknown>>,
+  context: PlanContext,
+): ProcessPlan {
+  const given = parameterEnvironment(parameters);
+  const files = given.files.map(({ variable, content }) => ({
+    variable,
+    content,
+    path: join(context.workDir, variable),
+  }));
+  return {
+    argv: argvOf(ready, parameters, context),
+    workDir: context.workDir,
+    files,
+    // Nothing of the agent's own environment: it may hold secrets, and tasks should behave the same everywhere.
+    env: {
+      PATH: context.path,
+      HOME: context.home,
+      LANG: 'C.UTF-8',
+      OPENLINE_RUN_ID: context.runId,
+      OPENLINE_TASK: `${ready.packName}/${ready.task.name}`,
+      OPENLINE_AGENT_NAME: context.agentName,
+      OPENLINE_WORK_DIR: context.workDir,
+      ...given.env,
+      ...Object.fromEntries(files.map(({ variable, path }) => [variable, path])),
+    },
+  };
+}
+
+function argvOf(ready: ReadyTask, parameters: Readonly<Record<string, unknown>>, context: PlanContext): string[] {
+  const { runner } = ready.task;
+  switch (runner.kind) {
+    case 'command':
+      return buildArgv(runner, parameters);
+    case 'script': {
+      const interpreter = context.interpreters[runner.interpreter];
+      if (interpreter === undefined || ready.scriptPath === undefined) {
+        throw new OpenlineError('REQUIREMENTS_NOT_MET', `${ready.task.name} needs ${runner.interpreter}`);
+      }
+      return [interpreter, ready.scriptPath];
+    }
+    case 'builtin':
+      throw new OpenlineError('INTERNAL', `${ready.task.name} is built in and has no process`);
+    default:
+      return runner satisfies never;
+  }
+}
+
+/** @throws the directory or a parameter file cannot be written */
+export async function prepareWorkDir(plan: ProcessPlan): Promise<void> {
+  await mkdir(plan.workDir, { recursive: true, mode: 0o700 });
+  for (const { path, content } of plan.files) await writeFile(path, content, { mode: 0o600, flag: 'wx' });
+}
+
+export async function removeWorkDir(workDir: string): Promise<void> {
+  await rm(workDir, { recursive: true, force: true, maxRetries: 2 }).catch(() => undefined);
+}

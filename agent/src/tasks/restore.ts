@@ -1,0 +1,114 @@
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Task } from '@openline/proto/agent';
+import { MAX_TTL_MS } from '@openline/proto/limits';
+import type { Clock, EngineLog } from './clock.ts';
+import type { Executor } from './executor.ts';
+import type { Journal } from './journal/journal.ts';
+import type { JournalRun } from './journal/replay.ts';
+import { REMEMBER_AFTER_EXPIRY_MS } from './memory.ts';
+import { createOutputSpool, measureSpool, type OutputSpool } from './output/spool.ts';
+import { orphanedGroups, signalGroup } from './process/groups.ts';
+import { isRunId, newRun, type Run } from './run.ts';
+
+export interface RestoreDeps {
+  readonly clock: Clock;
+  readonly log: EngineLog;
+  readonly journal: Journal;
+  readonly executor: Executor;
+}
+
+/**
+ * Takes up what an earlier process left: ends what it started as lost (and stops what still runs of it), owes results and output on.
+ * @returns what was accepted and never started: it may start now
+ */
+export async function restore(
+  { clock, log, journal, executor }: RestoreDeps,
+  config: { spoolDir: string; workRoot: string; killGraceMs: number },
+): Promise<{ run: Run; task: Task }[]> {
+  const stillRan = new Set<string>();
+  for (const { runId, process } of journal.orphans) {
+    const groups = await orphanedGroups(runId, process);
+    for (const pgid of groups) {
+      signalGroup(pgid, 'SIGTERM');
+      clock.after(config.killGraceMs, () => signalGroup(pgid, 'SIGKILL'));
+    }
+    if (groups.length > 0) stillRan.add(runId);
+    log.warn({ runId, groups }, 'a task was running when the agent died');
+  }
+  await rm(config.workRoot, { recursive: true, force: true });
+  await mkdir(config.spoolDir, { recursive: true, mode: 0o700 });
+  const spools = await openSpools(config.spoolDir, executor);
+  const waiting: { run: Run; task: Task }[] = [];
+  for (const old of journal.restored) {
+    const spool = spools.get(old.runId);
+    spools.delete(old.runId);
+    if (old.forgetUnixMs > 0) {
+      // At least one TTL margin from now, whatever the wall clock did meanwhile.
+      const leftMs = clamp(
+        old.forgetUnixMs - clock.unixMs(),
+        REMEMBER_AFTER_EXPIRY_MS,
+        MAX_TTL_MS + REMEMBER_AFTER_EXPIRY_MS,
+      );
+      executor.memory.remember(old.runId, clock.nowMs() + leftMs);
+      if (spool !== undefined) executor.adoptOutput(old.runId, spool);
+      continue;
+    }
+    const run = runOf(old, spool, stillRan.has(old.runId), clock);
+    if (run.task !== undefined && run.state.kind === 'waiting') waiting.push({ run, task: run.task });
+    executor.adopt(run);
+  }
+  for (const spool of spools.values()) await spool.remove();
+  return waiting;
+}
+
+function runOf(old: JournalRun, spool: OutputSpool | undefined, stillRan: boolean, clock: Clock): Run {
+  const ttlMs = Math.max(0, old.expiresUnixMs - old.acceptedUnixMs);
+  const fields = {
+    id: old.runId,
+    acceptedUnixMs: old.acceptedUnixMs,
+    // A wall clock that was set back must not lengthen a time to live.
+    expiresAtMs: clock.nowMs() + clamp(old.expiresUnixMs - clock.unixMs(), 0, Math.min(ttlMs, MAX_TTL_MS)),
+    durable: true,
+    journalledStartUnixMs: old.startedUnixMs,
+    startedUnixMs: old.startedUnixMs,
+    process: old.process,
+    spool,
+    outputDrained: spool === undefined,
+  };
+  if (old.result !== undefined) {
+    return newRun({ ...fields, task: undefined, state: endedState(), result: fitted(old.result, spool) });
+  }
+  if (old.startedUnixMs > 0 || old.task === undefined) {
+    const rest = stillRan ? '; it still ran when the agent came back, and was stopped' : '';
+    return newRun({ ...fields, task: undefined, state: endedState(`the agent died while it ran${rest}`) });
+  }
+  return newRun({ ...fields, task: old.task, state: { kind: 'waiting', for: 'pack' } });
+}
+
+/** Of an ended dispatch only the result is said, so its ending matters only when it is lost. */
+function endedState(reason = ''): Run['state'] {
+  return { kind: 'ended', ending: { end: 'lost', code: 'AGENT_RESTARTED', reason } };
+}
+
+/** A power cut may have taken output that the result still promises. */
+function fitted(result: NonNullable<JournalRun['result']>, spool: OutputSpool | undefined) {
+  const keptBytes = BigInt(spool?.keptBytes() ?? 0);
+  const missing = result.outputBytes - keptBytes;
+  if (missing <= 0n) return result;
+  return { ...result, outputBytes: keptBytes, outputDroppedBytes: result.outputDroppedBytes + missing };
+}
+
+async function openSpools(directory: string, executor: Executor): Promise<Map<string, OutputSpool>> {
+  const spools = new Map<string, OutputSpool>();
+  for (const name of await readdir(directory)) {
+    const path = join(directory, name);
+    if (isRunId(name)) spools.set(name, createOutputSpool(path, executor.budget, measureSpool(await readFile(path))));
+    else await rm(path, { recursive: true, force: true });
+  }
+  return spools;
+}
+
+function clamp(value: number, least: number, most: number): number {
+  return Math.min(Math.max(value, least), most);
+}
