@@ -22,9 +22,13 @@ const SPACE = /\s*/y;
 /** @throws OpenlineError TARGETS_INVALID with the position */
 export function parseSelector(text: string): Selector {
   if (text.length > MAX_EXPRESSION_CHARS) {
-    throw new OpenlineError('TARGETS_INVALID', `the target expression is longer than ${MAX_EXPRESSION_CHARS} characters`);
+    throw new OpenlineError(
+      'TARGETS_INVALID',
+      `the target expression is longer than ${MAX_EXPRESSION_CHARS} characters`,
+    );
   }
-  if (text.trim() === '') throw new OpenlineError('TARGETS_INVALID', 'no targets: say `all`, or which agents, e.g. role=web');
+  if (text.trim() === '')
+    throw new OpenlineError('TARGETS_INVALID', 'no targets: say `all`, or which agents, e.g. role=web');
   if (text.trim() === 'all') return [];
   return new Parser(text).parse();
 }
@@ -92,7 +96,10 @@ class Parser {
   }
 
   #fail(problem: string): never {
-    throw new OpenlineError('TARGETS_INVALID', `${problem} at character ${this.#at + 1} of the targets «${this.#text}»`);
+    throw new OpenlineError(
+      'TARGETS_INVALID',
+      `${problem} at character ${this.#at + 1} of the targets «${this.#text}»`,
+    );
   }
 }
 

@@ -1,13 +1,28 @@
 import type { Pool, QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import { storeErrors } from './store-errors.ts';
 
-/** For the statements that are prepared by name, with arrays of columns. @throws OpenlineError STORE_UNAVAILABLE */
+/**
+ * For the statements that are prepared by name, with arrays of columns. Each is a transaction of its own, so one that PostgreSQL chose as
+ * the victim of a deadlock did nothing and is simply said again.
+ * @throws OpenlineError STORE_UNAVAILABLE
+ */
 export type Query = <Row extends QueryResultRow>(
   statement: QueryConfig | string,
   values?: readonly unknown[],
 ) => Promise<QueryResult<Row>>;
 
+const DEADLOCK_TRIES = 3;
+const DEADLOCK_DETECTED = '40P01';
+
 export function createQuery(pool: Pool): Query {
-  return <Row extends QueryResultRow>(statement: QueryConfig | string, values?: readonly unknown[]) =>
-    storeErrors(pool.query<Row>(statement, values === undefined ? undefined : [...values]));
+  return async <Row extends QueryResultRow>(statement: QueryConfig | string, values?: readonly unknown[]) => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await storeErrors(pool.query<Row>(statement, values === undefined ? undefined : [...values]));
+      } catch (error) {
+        const deadlock = error instanceof Error && 'code' in error && error.code === DEADLOCK_DETECTED;
+        if (!deadlock || tries === DEADLOCK_TRIES) throw error;
+      }
+    }
+  };
 }

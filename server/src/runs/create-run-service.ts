@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { MAX_PARAMETERS_BYTES, MAX_TARGETS, MAX_TTL_MS } from '@openline/proto/limits';
 import { type ErrorCode, OpenlineError } from '@openline/proto/errors';
+import { MAX_PARAMETERS_BYTES, MAX_TARGETS, MAX_TTL_MS } from '@openline/proto/limits';
 import type { Principal } from '../access/access.ts';
 import type { AgentService, Candidate } from '../agents/agents.ts';
 import type { AuditLog } from '../audit/audit.ts';
@@ -10,9 +10,9 @@ import type { DispatchDesk } from './desk.ts';
 import { initialState, isEnd } from './dispatch.ts';
 import type { RunHub } from './hub.ts';
 import type { AgentLines } from './lines.ts';
-import type { NewDispatch, RunStore } from './run-store.ts';
-import type { RunService, RunSpec, RunView } from './run-service.ts';
 import { createRunReader } from './run-reader.ts';
+import type { RunService, RunSpec, RunView } from './run-service.ts';
+import type { NewDispatch, RunStore } from './run-store.ts';
 import { encodeCancel, encodeTasks } from './wire.ts';
 
 export interface RunServiceDeps {
@@ -34,11 +34,17 @@ const MAX_KEY_CHARS = 200;
 
 export function createRunService(deps: RunServiceDeps, config: { readonly defaultTtlMs: number }): RunService {
   const { store, desk, hub, lines, agents, packs, audit, clock } = deps;
-  const reader = createRunReader({ store, hub, lines });
+  const reader = createRunReader({ store, hub, lines, clock });
 
-  async function fitting(spec: RunSpec, resolved: ResolvedTask): Promise<{ candidate: Candidate; unfit: Unfit | undefined }[]> {
+  async function fitting(
+    spec: RunSpec,
+    resolved: ResolvedTask,
+  ): Promise<{ candidate: Candidate; unfit: Unfit | undefined }[]> {
     const requires = Object.entries(resolved.task.requires);
-    const candidates = await agents.candidates(spec.targets, requires.map(([key]) => key));
+    const candidates = await agents.candidates(
+      spec.targets,
+      requires.map(([key]) => key),
+    );
     return candidates.map((candidate) => ({ candidate, unfit: whyUnfit(candidate, requires) }));
   }
 
@@ -46,7 +52,10 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
     const found = await store.findByKey(by.id, key);
     if (found === undefined) return undefined;
     if (found.requestHash.equals(requestHash)) return found.run;
-    throw new OpenlineError('IDEMPOTENCY_CONFLICT', `the idempotency key «${key}» belongs to run ${found.run.id}, which asks for something else`);
+    throw new OpenlineError(
+      'IDEMPOTENCY_CONFLICT',
+      `the idempotency key «${key}» belongs to run ${found.run.id}, which asks for something else`,
+    );
   }
 
   async function submit(
@@ -64,7 +73,17 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
       throw new OpenlineError('REQUEST_INVALID', `the idempotency key is longer than ${MAX_KEY_CHARS} characters`);
     }
     const requestHash = createHash('sha256')
-      .update(JSON.stringify([spec.task, spec.targets, parametersJson, timeoutMs, ttlMs, spec.offline, options.retryOf ?? null]))
+      .update(
+        JSON.stringify([
+          spec.task,
+          spec.targets,
+          parametersJson,
+          timeoutMs,
+          ttlMs,
+          spec.offline,
+          options.retryOf ?? null,
+        ]),
+      )
       .digest();
     if (key !== undefined) {
       // Asked before the targets are: the same key gives the same run even when no agent matches any more.
@@ -75,7 +94,10 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
     const targets = await fitting(spec, resolved);
     if (targets.length === 0) throw new OpenlineError('NO_TARGETS', `no agent matches the targets «${spec.targets}»`);
     if (targets.length > MAX_TARGETS) {
-      throw new OpenlineError('REQUEST_INVALID', `${targets.length} agents match; one run may have ${MAX_TARGETS} targets`);
+      throw new OpenlineError(
+        'REQUEST_INVALID',
+        `${targets.length} agents match; one run may have ${MAX_TARGETS} targets`,
+      );
     }
     const dispatches = targets.map(({ candidate, unfit }): NewDispatch => {
       const target = { agentId: candidate.id, online: lines.isConnected(candidate.id), unfit };
@@ -164,8 +186,13 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
           const online = lines.isConnected(candidate.id);
           const pack = held.get(candidate.id)?.find((p) => p.digest.equals(resolved.stored.digest));
           const refused =
-            pack !== undefined && !pack.ready ? { code: 'PACK_NOT_HELD' as const, reason: `the agent refused the pack: ${pack.reason}` } : undefined;
-          const { state, reasonCode, reason } = initialState({ agentId: candidate.id, online, unfit: unfit ?? refused }, spec.offline);
+            pack !== undefined && !pack.ready
+              ? { code: 'PACK_NOT_HELD' as const, reason: `the agent refused the pack: ${pack.reason}` }
+              : undefined;
+          const { state, reasonCode, reason } = initialState(
+            { agentId: candidate.id, online, unfit: unfit ?? refused },
+            spec.offline,
+          );
           return {
             agentId: candidate.id,
             agentName: candidate.name,
@@ -186,7 +213,12 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
       desk.changedInStore(never.map((agentId) => ({ runId, agentId, state: 13 })));
       const targets = await store.openTargets(runId);
       lines.broadcast(targets, encodeCancel([runId], `cancelled by ${by.name}`), 'control');
-      await audit.record({ principal: by.name, action: 'run.cancel', object: runId, details: { queued: never.length, told: targets.length } });
+      await audit.record({
+        principal: by.name,
+        action: 'run.cancel',
+        object: runId,
+        details: { queued: never.length, told: targets.length },
+      });
       hub.publish(runId, undefined);
       return (await reader.get(runId)).run;
     },
@@ -195,7 +227,10 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
       const { run, dispatches } = await reader.get(runId);
       const again = dispatches.filter((d) => isEnd(d.state) && d.state !== 'succeeded').map((d) => d.agentId);
       if (again.length === 0) {
-        throw new OpenlineError('REQUEST_INVALID', `run ${runId} has no target that ended without success, so there is nothing to retry`);
+        throw new OpenlineError(
+          'REQUEST_INVALID',
+          `run ${runId} has no target that ended without success, so there is nothing to retry`,
+        );
       }
       const spec = { ...run.spec, targets: `id in (${again.join(',')})` };
       return submit(by, spec, { retryOf: runId, ...(idempotencyKey !== undefined && { idempotencyKey }) });
@@ -212,10 +247,16 @@ function whyUnfit(candidate: Candidate, requires: readonly (readonly [string, st
   for (const [index, [key, wanted]] of requires.entries()) {
     const value = candidate.values[index];
     if (value === undefined) {
-      return { code: 'REQUIREMENTS_NOT_MET', reason: `the task requires ${key}${wanted === '*' ? '' : `=${wanted}`}, which the agent does not have` };
+      return {
+        code: 'REQUIREMENTS_NOT_MET',
+        reason: `the task requires ${key}${wanted === '*' ? '' : `=${wanted}`}, which the agent does not have`,
+      };
     }
     if (wanted !== '*' && value !== wanted) {
-      return { code: 'REQUIREMENTS_NOT_MET', reason: `the task requires ${key}=${wanted}, but the agent has ${key}=${value}` };
+      return {
+        code: 'REQUIREMENTS_NOT_MET',
+        reason: `the task requires ${key}=${wanted}, but the agent has ${key}=${value}`,
+      };
     }
   }
   return undefined;
@@ -229,7 +270,10 @@ function encodeParameters(parameters: Record<string, unknown>): string {
   const json = JSON.stringify(parameters);
   const bytes = Buffer.byteLength(json);
   if (bytes > MAX_PARAMETERS_BYTES) {
-    throw new OpenlineError('PARAMETERS_INVALID', `the parameters take ${bytes} bytes as JSON; ${MAX_PARAMETERS_BYTES} are allowed`);
+    throw new OpenlineError(
+      'PARAMETERS_INVALID',
+      `the parameters take ${bytes} bytes as JSON; ${MAX_PARAMETERS_BYTES} are allowed`,
+    );
   }
   return json;
 }

@@ -72,7 +72,8 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
       if (left <= 0) maybeEnded.add(runId);
     }
     for (const [runId, agentIds] of byRun) hub.publish(runId, agentIds);
-    if (maybeEnded.size > 0) closing = closing.then(() => close([...maybeEnded])).catch((error) => failed('ending runs')(error, 0));
+    if (maybeEnded.size > 0)
+      closing = closing.then(() => close([...maybeEnded])).catch((error) => failed('ending runs')(error, 0));
   }
   let closing: Promise<void> = Promise.resolve();
 

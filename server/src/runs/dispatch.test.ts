@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type DispatchChange, type DispatchState, initialState, isEnd, mergeChanges, onHello, STATES, takes } from './dispatch.ts';
+import {
+  type DispatchChange,
+  type DispatchState,
+  initialState,
+  isEnd,
+  mergeChanges,
+  onHello,
+  STATES,
+  takes,
+} from './dispatch.ts';
 
 const states = Object.keys(STATES) as DispatchState[];
 const anyState = fc.constantFrom(...states);
@@ -66,11 +75,18 @@ describe('a target of a new run', () => {
   });
   it('that is offline waits, or is rejected at once, as the run says', () => {
     expect(initialState({ ...target, online: false }, 'wait').state).toBe('queued');
-    expect(initialState({ ...target, online: false }, 'fail')).toMatchObject({ state: 'rejected', reasonCode: 'AGENT_OFFLINE' });
+    expect(initialState({ ...target, online: false }, 'fail')).toMatchObject({
+      state: 'rejected',
+      reasonCode: 'AGENT_OFFLINE',
+    });
   });
   it('that can never run it is rejected with the reason, online or not', () => {
     const unfit = { code: 'REQUIREMENTS_NOT_MET', reason: 'no bash' } as const;
-    expect(initialState({ ...target, unfit }, 'wait')).toEqual({ state: 'rejected', reasonCode: unfit.code, reason: unfit.reason });
+    expect(initialState({ ...target, unfit }, 'wait')).toEqual({
+      state: 'rejected',
+      reasonCode: unfit.code,
+      reason: unfit.reason,
+    });
   });
 });
 
@@ -86,7 +102,11 @@ describe('an agent that comes back', () => {
   });
   it('never starts again what it had accepted and its journal has forgotten', () => {
     for (const state of ['accepted', 'running'] as const) {
-      expect(onHello({ ...owed, state }, false)).toMatchObject({ kind: 'end', state: 'lost', reasonCode: 'JOURNAL_REPLACED' });
+      expect(onHello({ ...owed, state }, false)).toMatchObject({
+        kind: 'end',
+        state: 'lost',
+        reasonCode: 'JOURNAL_REPLACED',
+      });
     }
   });
   it('is not sent what was cancelled or has expired meanwhile', () => {

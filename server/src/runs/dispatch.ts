@@ -90,10 +90,15 @@ export function initialState(
   target: Target,
   offline: 'fail' | 'wait',
 ): { state: 'queued' | 'sent' | 'rejected'; reasonCode: ErrorCode | ''; reason: string } {
-  if (target.unfit !== undefined) return { state: 'rejected', reasonCode: target.unfit.code, reason: target.unfit.reason };
+  if (target.unfit !== undefined)
+    return { state: 'rejected', reasonCode: target.unfit.code, reason: target.unfit.reason };
   if (target.online) return { state: 'sent', reasonCode: '', reason: '' };
   if (offline === 'wait') return { state: 'queued', reasonCode: '', reason: '' };
-  return { state: 'rejected', reasonCode: 'AGENT_OFFLINE', reason: 'the agent was not connected when the run was submitted' };
+  return {
+    state: 'rejected',
+    reasonCode: 'AGENT_OFFLINE',
+    reason: 'the agent was not connected when the run was submitted',
+  };
 }
 
 /** An open dispatch as the store remembers it when its agent says Hello. */
@@ -121,10 +126,20 @@ export function onHello(dispatch: OpenDispatch, known: boolean): HelloVerdict {
   if (known) return dispatch.runCancelled ? { kind: 'cancel' } : { kind: 'await' };
   if (dispatch.state === 'queued' || dispatch.state === 'sent') {
     if (dispatch.runCancelled) {
-      return { kind: 'end', state: 'cancelled', reasonCode: 'TASK_CANCELLED', reason: 'cancelled before it reached the agent' };
+      return {
+        kind: 'end',
+        state: 'cancelled',
+        reasonCode: 'TASK_CANCELLED',
+        reason: 'cancelled before it reached the agent',
+      };
     }
     if (dispatch.expired) {
-      return { kind: 'end', state: 'expired', reasonCode: 'TTL_EXPIRED', reason: 'the agent came back after the run’s time to live' };
+      return {
+        kind: 'end',
+        state: 'expired',
+        reasonCode: 'TTL_EXPIRED',
+        reason: 'the agent came back after the run’s time to live',
+      };
     }
     return { kind: 'send' };
   }

@@ -9,7 +9,8 @@ export type DispatchRow = Selectable<DispatchesTable>;
 /** @param live counts of the runs that have not ended, by run id */
 export function toRunView(row: RunRow, live: ReadonlyMap<string, Record<string, number>>): RunView {
   const counts = new Map<DispatchState, number>();
-  for (const [state, count] of Object.entries(row.counts ?? live.get(row.id) ?? {})) counts.set(stateOf(Number(state)), count);
+  for (const [state, count] of Object.entries(row.counts ?? live.get(row.id) ?? {}))
+    counts.set(stateOf(Number(state)), count);
   return {
     id: row.id,
     spec: {

@@ -1,10 +1,14 @@
 import { OpenlineError } from '@openline/proto/errors';
+import type { Clock } from '../clock.ts';
 import { isEnd } from './dispatch.ts';
 import { Changes, type RunHub } from './hub.ts';
 import type { AgentLines } from './lines.ts';
 import type { DispatchView, RunService, RunView } from './run-service.ts';
 import type { RunStore } from './run-store.ts';
 
+/** A watcher of a large run is told what changed in this time at once: thousands of targets change within a second. */
+const LARGE_RUN_TARGETS = 50;
+const LARGE_RUN_PAUSE_MS = 40;
 /** Rows of output read at once: at most 16 × 32 KiB in memory per reader. */
 const OUTPUT_PAGE_ROWS = 16;
 /** An ended dispatch whose output does not come is not waited for longer than this: its agent may be gone. */
@@ -14,12 +18,17 @@ export function createRunReader({
   store,
   hub,
   lines,
+  clock,
 }: {
   store: RunStore;
   hub: RunHub;
   lines: AgentLines;
+  clock: Pick<Clock, 'sleep'>;
 }): Pick<RunService, 'get' | 'list' | 'watch' | 'readOutput'> {
-  const withPresence = (dispatch: DispatchView): DispatchView => ({ ...dispatch, agentOnline: lines.isConnected(dispatch.agentId) });
+  const withPresence = (dispatch: DispatchView): DispatchView => ({
+    ...dispatch,
+    agentOnline: lines.isConnected(dispatch.agentId),
+  });
 
   async function readRun(runId: string): Promise<RunView> {
     const run = await store.run(runId);
@@ -40,7 +49,10 @@ export function createRunReader({
       const runs = await store.list({ limit: limit + 1, before: parsePageToken(pageToken), openOnly, task });
       const page = runs.slice(0, limit);
       const last = page.at(-1);
-      return { runs: page, nextPageToken: runs.length > limit && last !== undefined ? `${last.createdAt.getTime()}.${last.id}` : '' };
+      return {
+        runs: page,
+        nextPageToken: runs.length > limit && last !== undefined ? `${last.createdAt.getTime()}.${last.id}` : '',
+      };
     },
 
     async *watch(runId, signal) {
@@ -51,6 +63,7 @@ export function createRunReader({
         let run = await readRun(runId);
         yield { run, dispatches: await readDispatches(runId) };
         while (run.endedAt === undefined) {
+          if (run.targetCount > LARGE_RUN_TARGETS) await clock.sleep(LARGE_RUN_PAUSE_MS, signal);
           const changed = await changes.next(signal);
           if (changed === undefined) return;
           const dispatches = changed.length === 0 ? [] : await readDispatches(runId, changed);
@@ -70,7 +83,8 @@ export function createRunReader({
         const wanted = agentIds.length === 0 ? undefined : agentIds;
         let open = await readDispatches(runId, wanted);
         const missing = agentIds.find((id) => !open.some((d) => d.agentId === id));
-        if (missing !== undefined) throw new OpenlineError('AGENT_UNKNOWN', `agent «${missing}» is not a target of run ${runId}`);
+        if (missing !== undefined)
+          throw new OpenlineError('AGENT_UNKNOWN', `agent «${missing}» is not a target of run ${runId}`);
         const positions = new Map(open.map((d) => [d.agentId, fromOffset]));
         for (;;) {
           const unfinished: DispatchView[] = [];
@@ -108,7 +122,10 @@ export function createRunReader({
           const onlyOutputMissing = unfinished.every((d) => isEnd(d.state));
           const waited = onlyOutputMissing ? AbortSignal.any([signal, AbortSignal.timeout(OUTPUT_WAIT_MS)]) : signal;
           if ((await changes.next(waited)) === undefined) return;
-          open = await readDispatches(runId, unfinished.map((d) => d.agentId));
+          open = await readDispatches(
+            runId,
+            unfinished.map((d) => d.agentId),
+          );
         }
       } finally {
         unsubscribe();
@@ -120,6 +137,7 @@ export function createRunReader({
 function parsePageToken(token: string): { createdAt: Date; id: string } | undefined {
   if (token === '') return undefined;
   const match = /^(\d{1,15})\.([0-9a-f-]{36})$/.exec(token);
-  if (match?.[1] === undefined || match[2] === undefined) throw new OpenlineError('REQUEST_INVALID', 'the page token is not one of ours');
+  if (match?.[1] === undefined || match[2] === undefined)
+    throw new OpenlineError('REQUEST_INVALID', 'the page token is not one of ours');
   return { createdAt: new Date(Number(match[1])), id: match[2] };
 }

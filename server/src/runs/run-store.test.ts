@@ -53,7 +53,12 @@ async function submitted(targets: NewDispatch[], over: Partial<NewRun> = {}): Pr
   return run.id;
 }
 
-const change = (runId: string, agentId: string, state: DispatchState, more: Partial<DispatchChange> = {}): DispatchChange => ({
+const change = (
+  runId: string,
+  agentId: string,
+  state: DispatchState,
+  more: Partial<DispatchChange> = {},
+): DispatchChange => ({
   runId,
   agentId,
   epoch: 1,
@@ -68,7 +73,13 @@ describe('submitting a run', () => {
     const id = await submitted([target('a'), target('b', 'queued'), target('c', 'rejected')]);
     const run = await store.run(id);
     expect(run).toMatchObject({ requestedBy: 'ada', targetCount: 3, endedAt: undefined });
-    expect(run?.counts).toEqual(new Map([['sent', 1], ['queued', 1], ['rejected', 1]]));
+    expect(run?.counts).toEqual(
+      new Map([
+        ['sent', 1],
+        ['queued', 1],
+        ['rejected', 1],
+      ]),
+    );
     const { rows } = await db.pool.query('select principal, action, object from audit');
     expect(rows).toEqual([{ principal: 'ada', action: 'run.submit', object: id }]);
   });
@@ -120,7 +131,9 @@ describe('what agents report', () => {
 describe('an agent that comes back', () => {
   it('is owed its open dispatches of open runs; queued ones are marked sent before anybody hands them over', async () => {
     const id = await submitted([target('a', 'queued'), target('b', 'queued')]);
-    expect(await store.takeOpen(['a'], later(10))).toMatchObject([{ runId: id, agentId: 'a', state: 'queued', expired: false }]);
+    expect(await store.takeOpen(['a'], later(10))).toMatchObject([
+      { runId: id, agentId: 'a', state: 'queued', expired: false },
+    ]);
     expect(await stateIn(id, 'a')).toBe('sent');
     expect(await stateIn(id, 'b')).toBe('queued');
   });
@@ -163,7 +176,13 @@ describe('a run', () => {
     expect(await store.closeRuns([id], later(1))).toEqual([]);
     await store.apply([change(id, 'b', 'lost')]);
     expect(await store.closeRuns([id], later(2))).toEqual([id]);
-    expect(await store.run(id)).toMatchObject({ endedAt: later(2), counts: new Map([['succeeded', 1], ['lost', 1]]) });
+    expect(await store.run(id)).toMatchObject({
+      endedAt: later(2),
+      counts: new Map([
+        ['succeeded', 1],
+        ['lost', 1],
+      ]),
+    });
   });
   it('keeps its end and gets new counts when a lost target turns out to have succeeded', async () => {
     await enrol('a');
@@ -199,12 +218,21 @@ describe('a run', () => {
 describe('output', () => {
   it('is stored once however often it comes, and read from any offset', async () => {
     const id = await submitted([target('a')]);
-    const chunk = (offset: number, text: string) => ({ runId: id, agentId: 'a', offset, stream: 1 as const, data: Buffer.from(text) });
+    const chunk = (offset: number, text: string) => ({
+      runId: id,
+      agentId: 'a',
+      offset,
+      stream: 1 as const,
+      data: Buffer.from(text),
+    });
     await store.storeOutput([chunk(0, 'abc'), chunk(3, 'def')]);
     await store.storeOutput([chunk(3, 'def'), chunk(6, 'g')]);
     expect((await store.dispatches(id))[0]?.outputStoredBytes).toBe(7);
     const read = await store.readOutput(id, 'a', 4, 10);
-    expect(read.map((c) => [c.offset, c.data.toString()])).toEqual([[3, 'def'], [6, 'g']]);
+    expect(read.map((c) => [c.offset, c.data.toString()])).toEqual([
+      [3, 'def'],
+      [6, 'g'],
+    ]);
   });
   it('of a dispatch that does not exist is dropped without an error', async () => {
     await store.storeOutput([{ runId: newId(), agentId: 'a', offset: 0, stream: 1, data: Buffer.from('x') }]);
@@ -214,6 +242,14 @@ describe('output', () => {
 
 describe('numbers of states', () => {
   it('are those that the statements are written with', () => {
-    expect([10, 11, 12, 13, 14, 15, 16].map(stateOf)).toEqual(['succeeded', 'failed', 'timed_out', 'cancelled', 'expired', 'rejected', 'lost']);
+    expect([10, 11, 12, 13, 14, 15, 16].map(stateOf)).toEqual([
+      'succeeded',
+      'failed',
+      'timed_out',
+      'cancelled',
+      'expired',
+      'rejected',
+      'lost',
+    ]);
   });
 });

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import { createQuery, type Query } from '../db/query.ts';
 import { type DispatchChange, FIRST_END, type OpenDispatch, STATES, stateOf } from './dispatch.ts';
-import { toRunView, type RunRow, toDispatchView, type DispatchRow } from './rows.ts';
+import { type DispatchRow, type RunRow, toDispatchView, toRunView } from './rows.ts';
 import type { DispatchView, RunView } from './run-service.ts';
 
 /**
@@ -22,7 +22,7 @@ export interface RunStore {
   cancelQueued(runId: string, now: Date): Promise<string[]>;
   openTargets(runId: string): Promise<string[]>;
   /** Ends what nobody will end any more. @returns the dispatches that ended */
-  sweep(limits: SweepLimits): Promise<{ runId: string; agentId: string; state: number }[]>;
+  sweep(limits: SweepLimits): Promise<Ended[]>;
   /** Sent, not accepted, of open runs that are still deliverable. */
   unaccepted(sentBefore: Date, now: Date): Promise<OwedDispatch[]>;
   /** Ends the runs whose last dispatch has ended. @returns those that it ended, or whose counts it refreshed */
@@ -30,11 +30,25 @@ export interface RunStore {
   openCounts(): Promise<Map<string, number>>;
   shiftDeadlines(byMs: number): Promise<void>;
   groom(endedBefore: Date): Promise<number>;
-  endForAgent(agentId: string, reason: string, now: Date): Promise<string[]>;
+  /** The agent will never come back: what it may have started is lost, the rest is rejected. */
+  endForAgent(agentId: string, reason: string, now: Date): Promise<Ended[]>;
+  /** The journals of these agents are gone, and with them the knowledge of what they may have started. */
+  loseUnknown(agentIds: readonly string[], now: Date): Promise<Ended[]>;
   run(runId: string): Promise<RunView | undefined>;
   dispatches(runId: string, agentIds?: readonly string[]): Promise<DispatchView[]>;
-  list(query: { limit: number; before: { createdAt: Date; id: string } | undefined; openOnly: boolean; task: string }): Promise<RunView[]>;
+  list(query: {
+    limit: number;
+    before: { createdAt: Date; id: string } | undefined;
+    openOnly: boolean;
+    task: string;
+  }): Promise<RunView[]>;
   readOutput(runId: string, agentId: string, fromOffset: number, limit: number): Promise<StoredChunk[]>;
+}
+
+export interface Ended {
+  readonly runId: string;
+  readonly agentId: string;
+  readonly state: number;
 }
 
 export interface NewRun {
@@ -111,6 +125,14 @@ const ms = (date: Date | undefined): number | null => date?.getTime() ?? null;
 
 const OWED_COLUMNS = `d.run_id, d.agent_id, d.state, r.cancelled_at is not null as cancelled, r.expires_at, r.pack_digest, r.pack_name,
   r.task_name, r.parameters, r.timeout_ms`;
+
+interface EndedRow {
+  run_id: string;
+  agent_id: string;
+  state: number;
+}
+
+const toEnded = (row: EndedRow): Ended => ({ runId: row.run_id, agentId: row.agent_id, state: row.state });
 
 interface OwedRow {
   run_id: string;
@@ -341,7 +363,7 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async sweep({ now, sentGraceMs, lostAfterMs }) {
-      const { rows } = await query<{ run_id: string; agent_id: string; state: number }>({
+      const { rows } = await query<EndedRow>({
         name: 'sweep',
         text: `
           update dispatches d set
@@ -361,7 +383,7 @@ export function createRunStore(pool: Pool): RunStore {
           returning d.run_id, d.agent_id, d.state`,
         values: [now, sentGraceMs / 1000, lostAfterMs / 1000],
       });
-      return rows.map((row) => ({ runId: row.run_id, agentId: row.agent_id, state: row.state }));
+      return rows.map(toEnded);
     },
 
     async unaccepted(sentBefore, now) {
@@ -398,7 +420,9 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async shiftDeadlines(byMs) {
-      await query(`update runs set expires_at = expires_at + make_interval(secs => $1) where ended_at is null`, [byMs / 1000]);
+      await query(`update runs set expires_at = expires_at + make_interval(secs => $1) where ended_at is null`, [
+        byMs / 1000,
+      ]);
     },
 
     async groom(endedBefore) {
@@ -418,13 +442,26 @@ export function createRunStore(pool: Pool): RunStore {
     },
 
     async endForAgent(agentId, reason, now) {
-      const { rows } = await query<{ run_id: string }>(
+      const { rows } = await query<EndedRow>(
         `update dispatches d set state = case when d.state = ${STATES.queued} then ${STATES.rejected} else ${STATES.lost} end,
            reason_code = 'AGENT_REVOKED', reason = $2, ended_at = $3
-         from runs r where r.ended_at is null and d.run_id = r.id and d.agent_id = $1 and d.state < ${FIRST_END} returning d.run_id`,
+         from runs r where r.ended_at is null and d.run_id = r.id and d.agent_id = $1 and d.state < ${FIRST_END}
+         returning d.run_id, d.agent_id, d.state`,
         [agentId, reason, now],
       );
-      return rows.map((row) => row.run_id);
+      return rows.map(toEnded);
+    },
+
+    async loseUnknown(agentIds, now) {
+      const { rows } = await query<EndedRow>(
+        `update dispatches d set state = ${STATES.lost}, reason_code = 'JOURNAL_REPLACED', ended_at = $2,
+           reason = 'the agent came back with a new journal, so nobody can know whether or how it ran'
+         from runs r where r.ended_at is null and d.run_id = r.id and d.agent_id = any($1)
+           and d.state in (${STATES.sent}, ${STATES.accepted}, ${STATES.running})
+         returning d.run_id, d.agent_id, d.state`,
+        [agentIds, now],
+      );
+      return rows.map(toEnded);
     },
 
     async run(runId) {

@@ -1,7 +1,15 @@
 import { type AgentMessage, DisconnectCode, type Heartbeat, type Hello, ServerMessage } from '@openline/proto/agent';
 import { decodeAgentMessage, encode, frameDetail, kindName } from './frames.ts';
 import type { Link } from './link.ts';
-import { type Action, type CloseCode, type Holder, type Input, type Session, type SessionPolicy, step } from './session.ts';
+import {
+  type Action,
+  type CloseCode,
+  type Holder,
+  type Input,
+  type Session,
+  type SessionPolicy,
+  step,
+} from './session.ts';
 import type { LinkFrame, LinkSnapshot } from './trace.ts';
 
 /** What a session asks of the service that owns it. */
@@ -88,7 +96,8 @@ export class AgentSession {
     this.messageBytesUp += bytes.length + PREFIX_BYTES;
     this.#owner.frame('up', fieldOf(bytes), bytes.length + PREFIX_BYTES);
     const message = decodeAgentMessage(bytes);
-    if (message instanceof Error) return this.input({ kind: 'nonsense', what: `a message cannot be decoded: ${message.message}` });
+    if (message instanceof Error)
+      return this.input({ kind: 'nonsense', what: `a message cannot be decoded: ${message.message}` });
     if (this.#tap !== undefined) {
       this.#show('up', bytes.length, kindName(message.kind?.$case), frameDetail(message.kind));
     }
@@ -96,7 +105,10 @@ export class AgentSession {
     switch (kind?.$case) {
       case undefined:
         // A newer agent: answered, not fatal.
-        return this.send(encode({ kind: { $case: 'unsupported', value: { note: 'this server does not know that kind of message' } } }), 'control');
+        return this.send(
+          encode({ kind: { $case: 'unsupported', value: { note: 'this server does not know that kind of message' } } }),
+          'control',
+        );
       case 'hello':
         this.hello = kind.value;
         return this.input({ kind: 'hello', protocolMin: kind.value.protocolMin, protocolMax: kind.value.protocolMax });
@@ -137,7 +149,10 @@ export class AgentSession {
       this.link.destroy();
     } else {
       const retryAfterMs = code === 'SERVER_BUSY' ? 5_000 : 0;
-      this.send(encode({ kind: { $case: 'disconnect', value: { code: DISCONNECT_CODES[code], message: why, retryAfterMs } } }), 'control');
+      this.send(
+        encode({ kind: { $case: 'disconnect', value: { code: DISCONNECT_CODES[code], message: why, retryAfterMs } } }),
+        'control',
+      );
       this.link.end();
     }
     this.#control = undefined;
@@ -190,7 +205,15 @@ export class AgentSession {
   #show(direction: 'up' | 'down', bytes: number, kind: string, detail: string): void {
     const { up, down } = this.link.socketBytes();
     const atUnixUs = Math.round((performance.timeOrigin + performance.now()) * 1000);
-    this.#tap?.({ atUnixUs, direction, kind, bytes: bytes + PREFIX_BYTES, detail, socketBytesUp: up, socketBytesDown: down });
+    this.#tap?.({
+      atUnixUs,
+      direction,
+      kind,
+      bytes: bytes + PREFIX_BYTES,
+      detail,
+      socketBytesUp: up,
+      socketBytesDown: down,
+    });
   }
 
   tap(listener: ((frame: LinkFrame) => void) | undefined): void {

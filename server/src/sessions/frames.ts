@@ -1,5 +1,5 @@
-import { AgentMessage, ServerMessage } from '@openline/proto/agent';
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
+import { AgentMessage, ServerMessage } from '@openline/proto/agent';
 
 let writer = new BinaryWriter();
 

@@ -1,4 +1,4 @@
-import { type TaskOutput, type TaskReports, TaskEnd } from '@openline/proto/agent';
+import { TaskEnd, type TaskOutput, type TaskReports } from '@openline/proto/agent';
 import { isErrorCode } from '@openline/proto/errors';
 import { MAX_OUTPUT_BYTES, MAX_OUTPUT_CHUNK_BYTES } from '@openline/proto/limits';
 import type { DispatchChange, EndState } from '../runs/dispatch.ts';
@@ -39,7 +39,14 @@ export function changesOf(reports: TaskReports, { agentId, epoch }: Ids): Dispat
   for (const { runId, percent, note } of reports.progress) {
     if (!RUN_ID.test(runId)) return 'progress: not a run id';
     const progressPercent = percent === undefined ? undefined : Math.min(percent, 100);
-    changes.push({ runId, agentId, epoch, state: 'running', progressPercent, progressNote: text(note, MAX_NOTE_CHARS) });
+    changes.push({
+      runId,
+      agentId,
+      epoch,
+      state: 'running',
+      progressPercent,
+      progressNote: text(note, MAX_NOTE_CHARS),
+    });
   }
   for (const result of reports.results) {
     if (!RUN_ID.test(result.runId)) return 'result: not a run id';
@@ -94,11 +101,17 @@ function text(value: string, maxChars: number): string {
 }
 
 /** Labels and facts, bounded. @returns what is wrong, when something is */
-export function attributesOf(what: string, map: ReadonlyMap<string, string> | Record<string, string>, maxEntries: number, maxChars: number): Record<string, string> | string {
+export function attributesOf(
+  what: string,
+  map: ReadonlyMap<string, string> | Record<string, string>,
+  maxEntries: number,
+  maxChars: number,
+): Record<string, string> | string {
   const entries = map instanceof Map ? [...map] : Object.entries(map);
   if (entries.length > maxEntries) return `Hello has ${entries.length} ${what}; ${maxEntries} are allowed`;
   for (const [key, value] of entries) {
-    if (key === '' || key.length > maxChars || value.length > maxChars) return `Hello has one of the ${what} empty or longer than ${maxChars} characters`;
+    if (key === '' || key.length > maxChars || value.length > maxChars)
+      return `Hello has one of the ${what} empty or longer than ${maxChars} characters`;
   }
   return Object.fromEntries(entries.map(([key, value]) => [text(key, maxChars), text(value, maxChars)]));
 }

@@ -23,7 +23,10 @@ const KINDS = {
 export function createSessionObserver(metrics: Metrics): SessionObserver {
   const series = (direction: 'up' | 'down') => KINDS[direction].map((kind) => metrics.frames.with({ direction, kind }));
   const frames = { up: series('up'), down: series('down') };
-  const bytes = { up: metrics.frameBytes.with({ direction: 'up' }), down: metrics.frameBytes.with({ direction: 'down' }) };
+  const bytes = {
+    up: metrics.frameBytes.with({ direction: 'up' }),
+    down: metrics.frameBytes.with({ direction: 'down' }),
+  };
   const stages = {
     sent_accepted: metrics.dispatchStage.with({ stage: 'sent_accepted' }),
     accepted_started: metrics.dispatchStage.with({ stage: 'accepted_started' }),

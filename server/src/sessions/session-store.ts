@@ -40,16 +40,21 @@ export interface PackStateRecord {
   readonly reason: string;
 }
 
-export function createSessionStore(pool: Pool, loseUnknown: (agentIds: readonly string[], now: Date) => Promise<void>): SessionStore {
+export function createSessionStore(
+  pool: Pool,
+  loseUnknown: (agentIds: readonly string[], now: Date) => Promise<void>,
+): SessionStore {
   const query = createQuery(pool);
   return {
     async open(hellos, now) {
       const ids = hellos.map((h) => h.agentId);
-      const { rows } = await query<{ id: string; journal_id: string; revoked_at: Date | null; revoked_reason: string }>({
-        name: 'hello-read',
-        text: 'select id, journal_id, revoked_at, revoked_reason from agents where id = any($1)',
-        values: [ids],
-      });
+      const { rows } = await query<{ id: string; journal_id: string; revoked_at: Date | null; revoked_reason: string }>(
+        {
+          name: 'hello-read',
+          text: 'select id, journal_id, revoked_at, revoked_reason from agents where id = any($1)',
+          values: [ids],
+        },
+      );
       const before = new Map(rows.map((row) => [row.id, row]));
       const replaced = hellos.filter((h) => {
         const known = before.get(h.agentId)?.journal_id ?? '';
@@ -100,7 +105,10 @@ export function createSessionStore(pool: Pool, loseUnknown: (agentIds: readonly 
         ids.map((id): [string, Opened] => {
           const row = after.get(id);
           if (row !== undefined) {
-            return [id, { kind: 'opened', agentName: row.name, epoch: row.epoch, journalReplaced: replacedIds.has(id) }];
+            return [
+              id,
+              { kind: 'opened', agentName: row.name, epoch: row.epoch, journalReplaced: replacedIds.has(id) },
+            ];
           }
           const known = before.get(id);
           return [id, known === undefined ? { kind: 'unknown' } : { kind: 'revoked', reason: known.revoked_reason }];
@@ -109,7 +117,11 @@ export function createSessionStore(pool: Pool, loseUnknown: (agentIds: readonly 
     },
 
     async seen(agentIds, now) {
-      await query({ name: 'seen', text: 'update agents set last_seen_at = $2 where id = any($1)', values: [agentIds, now] });
+      await query({
+        name: 'seen',
+        text: 'update agents set last_seen_at = $2 where id = any($1)',
+        values: [agentIds, now],
+      });
     },
 
     async ended(sessions, now) {

@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Action, contest, type Holder, type Input, type Session, type SessionPolicy, step } from './session.ts';
 
-const policy: SessionPolicy = { protocolMin: 2, protocolMax: 3, greetingMs: 15_000, silenceMs: 45_000, queueLimitBytes: 1_000 };
+const policy: SessionPolicy = {
+  protocolMin: 2,
+  protocolMax: 3,
+  greetingMs: 15_000,
+  silenceMs: 45_000,
+  queueLimitBytes: 1_000,
+};
 const greeting: Session = { kind: 'greeting', sinceMs: 0 };
 const ready: Session = { kind: 'ready', heardMs: 0, epoch: 7 };
 const hello: Input = { kind: 'hello', protocolMin: 1, protocolMax: 2 };

@@ -57,7 +57,12 @@ export interface SessionPolicy {
   readonly queueLimitBytes: number;
 }
 
-export function step(session: Session, input: Input, nowMs: number, policy: SessionPolicy): [Session, readonly Action[]] {
+export function step(
+  session: Session,
+  input: Input,
+  nowMs: number,
+  policy: SessionPolicy,
+): [Session, readonly Action[]] {
   if (session.kind === 'closed') return [session, []];
   switch (input.kind) {
     case 'close':
@@ -98,7 +103,8 @@ function onTick(
   nowMs: number,
   policy: SessionPolicy,
 ): [Session, readonly Action[]] {
-  if (input.certificateExpired) return close('CERTIFICATE_EXPIRED', 'the certificate of the session has expired and was not renewed');
+  if (input.certificateExpired)
+    return close('CERTIFICATE_EXPIRED', 'the certificate of the session has expired and was not renewed');
   if (input.queuedBytes > policy.queueLimitBytes) {
     return close('AGENT_TOO_SLOW', `${input.queuedBytes} bytes wait for the agent to read them`);
   }
@@ -139,11 +145,17 @@ const REMEMBERED_INSTANCES = 8;
  * What happens when an agent says Hello while another session with its identity is alive. One process that reconnects is the same
  * instance; a restarted agent is a new instance on the same machine with the same journal. Anything else alive at the same time is a copy.
  */
-export function contest(holder: Holder, newcomer: Instance): { kind: 'supersede'; superseded: readonly string[] } | { kind: 'refuse'; why: string } {
+export function contest(
+  holder: Holder,
+  newcomer: Instance,
+): { kind: 'supersede'; superseded: readonly string[] } | { kind: 'refuse'; why: string } {
   if (newcomer.instanceId === holder.instanceId) return { kind: 'supersede', superseded: holder.superseded };
-  if (newcomer.machineId !== holder.machineId) return { kind: 'refuse', why: 'another machine is connected with this identity' };
-  if (newcomer.journalId !== holder.journalId) return { kind: 'refuse', why: 'another data directory of the same machine is connected with this identity' };
+  if (newcomer.machineId !== holder.machineId)
+    return { kind: 'refuse', why: 'another machine is connected with this identity' };
+  if (newcomer.journalId !== holder.journalId)
+    return { kind: 'refuse', why: 'another data directory of the same machine is connected with this identity' };
   // A process that was taken over by a restarted one is dead. If it comes back, there are two.
-  if (holder.superseded.includes(newcomer.instanceId)) return { kind: 'refuse', why: 'another process is connected with this identity' };
+  if (holder.superseded.includes(newcomer.instanceId))
+    return { kind: 'refuse', why: 'another process is connected with this identity' };
   return { kind: 'supersede', superseded: [...holder.superseded, holder.instanceId].slice(-REMEMBERED_INSTANCES) };
 }

@@ -136,7 +136,10 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       session.send(deps.packsWanted(), 'control');
       readyCount++;
       observe.opened(readyCount);
-      log.info({ agentId: session.agentId, agent: value.agentName, epoch: session.epoch, remote: session.link.remoteAddress }, 'agent connected');
+      log.info(
+        { agentId: session.agentId, agent: value.agentName, epoch: session.epoch, remote: session.link.remoteAddress },
+        'agent connected',
+      );
       names.delete(session);
       changed(session.agentId);
     },
@@ -153,7 +156,10 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       } else observe.refused(code);
       if (holders.get(session.agentId) === session) holders.delete(session.agentId);
       const quiet = code === 'ENDED_BY_AGENT' || code === 'SERVER_STOPS' || code === 'SESSION_SUPERSEDED';
-      log[quiet ? 'info' : 'warn']({ agentId: session.agentId, remote: session.link.remoteAddress, code, why }, 'agent session ended');
+      log[quiet ? 'info' : 'warn'](
+        { agentId: session.agentId, remote: session.link.remoteAddress, code, why },
+        'agent session ended',
+      );
       changed(session.agentId);
     },
   };
@@ -163,7 +169,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
   /** @returns why this Hello is refused, when it is */
   function admit(session: AgentSession, hello: Hello): { code: CloseCode; why: string } | undefined {
     if (draining) return { code: 'SERVER_BUSY', why: 'this server is about to stop' };
-    if (readyCount >= config.maxAgents) return { code: 'SERVER_BUSY', why: `this server holds its limit of ${config.maxAgents} agents` };
+    if (readyCount >= config.maxAgents)
+      return { code: 'SERVER_BUSY', why: `this server holds its limit of ${config.maxAgents} agents` };
     const instance = { instanceId: hello.instanceId, machineId: hello.machineId, journalId: hello.journalId };
     if (instance.instanceId === '' || instance.machineId === '' || instance.journalId === '') {
       return { code: 'PROTOCOL_VIOLATION', why: 'Hello lacks the id of the instance, the machine or the journal' };
@@ -183,7 +190,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
 
   const hellos = createGroupCommit<AgentSession>({
     sleep: (ms) => clock.sleep(ms),
-    onFailure: (error, pending) => log.error({ error: String(error), pending }, 'sessions cannot be stored; their agents wait'),
+    onFailure: (error, pending) =>
+      log.error({ error: String(error), pending }, 'sessions cannot be stored; their agents wait'),
     async commit(sessions) {
       const opening = sessions.filter((s) => s.state.kind === 'opening');
       const records = new Map<AgentSession, HelloRecord>();
@@ -197,7 +205,10 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       const open: AgentSession[] = [];
       for (const session of records.keys()) if (takeUp(session, opened.get(session.agentId))) open.push(session);
       if (open.length === 0) return;
-      const owed = await deps.takeOpen(open.map((s) => s.agentId), clock.now());
+      const owed = await deps.takeOpen(
+        open.map((s) => s.agentId),
+        clock.now(),
+      );
       settle(owed, open);
     },
   });
@@ -215,7 +226,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     }
     names.set(session, opened.agentName);
     openedEpochs.set(session, opened.epoch);
-    if (opened.journalReplaced) log.warn({ agentId: session.agentId, agent: opened.agentName }, 'agent came back with a new journal');
+    if (opened.journalReplaced)
+      log.warn({ agentId: session.agentId, agent: opened.agentName }, 'agent came back with a new journal');
     session.input({ kind: 'opened', epoch: opened.epoch });
     return true;
   }
@@ -290,7 +302,10 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
           }
           if (change.endedAt !== undefined) {
             if (change.startedAt !== undefined && change.acceptedAt !== undefined) {
-              observe.stage('accepted_started', Math.max(0, change.startedAt.getTime() - change.acceptedAt.getTime()) / 1000);
+              observe.stage(
+                'accepted_started',
+                Math.max(0, change.startedAt.getTime() - change.acceptedAt.getTime()) / 1000,
+              );
             }
             if (resultMs.size < STAGES_LIMIT) resultMs.set(key, nowMs);
           }
@@ -306,12 +321,26 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       }
       case 'packStatus':
         for (const { digest, ready: isReady, reasonCode, reason } of message.value.packs) {
-          packStates.add({ agentId, digest: Buffer.from(digest), ready: isReady, reasonCode, reason: reason.slice(0, 2_000) });
-          if (!isReady) log.warn({ agentId, digest: Buffer.from(digest).toString('hex'), reasonCode, reason }, 'agent refused a pack');
+          packStates.add({
+            agentId,
+            digest: Buffer.from(digest),
+            ready: isReady,
+            reasonCode,
+            reason: reason.slice(0, 2_000),
+          });
+          if (!isReady)
+            log.warn(
+              { agentId, digest: Buffer.from(digest).toString('hex'), reasonCode, reason },
+              'agent refused a pack',
+            );
         }
         return;
       case 'goodbye':
-        session.input({ kind: 'close', code: 'ENDED_BY_AGENT', why: `the agent said goodbye: ${message.value.reason.slice(0, 200)}` });
+        session.input({
+          kind: 'close',
+          code: 'ENDED_BY_AGENT',
+          why: `the agent said goodbye: ${message.value.reason.slice(0, 200)}`,
+        });
         return;
       case 'unsupported':
         log.warn({ agentId, note: message.value.note.slice(0, 200) }, 'agent did not know a message');
@@ -376,7 +405,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
 
   function seen(): void {
     const ids = [...openedEpochs.keys()].map((s) => s.agentId);
-    if (ids.length > 0) store.seen(ids, clock.now()).catch((error) => log.error({ error: String(error) }, 'presence cannot be stored'));
+    if (ids.length > 0)
+      store.seen(ids, clock.now()).catch((error) => log.error({ error: String(error) }, 'presence cannot be stored'));
   }
 
   return {
@@ -430,7 +460,10 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       draining = true;
       for (const session of openedEpochs.keys()) {
         const afterMs = Math.round(deps.random() * spreadMs);
-        session.send(encode({ kind: { $case: 'reconnect', value: { afterMs, reason: 'this server is about to stop' } } }), 'control');
+        session.send(
+          encode({ kind: { $case: 'reconnect', value: { afterMs, reason: 'this server is about to stop' } } }),
+          'control',
+        );
       }
     },
     async stop() {

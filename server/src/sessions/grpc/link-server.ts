@@ -78,7 +78,10 @@ export async function startLinkServer(
       case 'none':
         throw new OpenlineError('CERTIFICATE_MISSING', 'no client certificate was presented');
       case 'refused':
-        throw new OpenlineError(connection.identity.code, `the client certificate was refused: ${connection.identity.why}`);
+        throw new OpenlineError(
+          connection.identity.code,
+          `the client certificate was refused: ${connection.identity.why}`,
+        );
       default:
         return connection.identity satisfies never;
     }
@@ -90,9 +93,16 @@ export async function startLinkServer(
       deps.onRefused(error.code);
       deps.log.warn({ remote: call.getPeer(), method, code: error.code, why: error.message }, 'agent call refused');
       metadata.set('openline-error-code', error.code);
-      return { code: STATUS_OF[error.code] ?? grpc.status.INTERNAL, details: `[${error.code}] ${error.message}`, metadata };
+      return {
+        code: STATUS_OF[error.code] ?? grpc.status.INTERNAL,
+        details: `[${error.code}] ${error.message}`,
+        metadata,
+      };
     }
-    deps.log.error({ remote: call.getPeer(), method, error: error instanceof Error ? error.stack : String(error) }, 'agent call failed');
+    deps.log.error(
+      { remote: call.getPeer(), method, error: error instanceof Error ? error.stack : String(error) },
+      'agent call failed',
+    );
     metadata.set('openline-error-code', 'INTERNAL');
     return { code: grpc.status.INTERNAL, details: '[INTERNAL] see the log of the server', metadata };
   }
@@ -159,7 +169,11 @@ export async function startLinkServer(
     fetchPack: unary('FetchPack', async ({ digest }: FetchPackRequest, connection): Promise<FetchPackResponse> => {
       agentIdOf(connection);
       const stored = deps.packs.byDigest(digest);
-      if (stored === undefined) throw new OpenlineError('PACK_UNKNOWN', `there is no pack ${Buffer.from(digest).toString('hex').slice(0, 16)}…`);
+      if (stored === undefined)
+        throw new OpenlineError(
+          'PACK_UNKNOWN',
+          `there is no pack ${Buffer.from(digest).toString('hex').slice(0, 16)}…`,
+        );
       return { content: stored.content, signature: stored.signature };
     }),
     connect,

@@ -21,7 +21,11 @@ export type Identity =
   | { readonly kind: 'agent'; readonly agentId: string }
   /** No client certificate: good for Enroll only. */
   | { readonly kind: 'none' }
-  | { readonly kind: 'refused'; readonly code: Extract<ErrorCode, 'CERTIFICATE_MISSING' | 'CERTIFICATE_EXPIRED'>; readonly why: string };
+  | {
+      readonly kind: 'refused';
+      readonly code: Extract<ErrorCode, 'CERTIFICATE_MISSING' | 'CERTIFICATE_EXPIRED'>;
+      readonly why: string;
+    };
 
 export interface TlsMaterial {
   readonly certificatePem: string;
@@ -187,7 +191,13 @@ function identityOf(socket: TLSSocket, trustDomain: string): { identity: Identit
   const prefix = `URI:spiffe://${trustDomain}/agent/`;
   const agentId = names.find((name) => name.startsWith(prefix))?.slice(prefix.length);
   if (agentId === undefined) {
-    return { identity: { kind: 'refused', code: 'CERTIFICATE_MISSING', why: 'the certificate names no agent' }, expiresUnixMs: 0 };
+    return {
+      identity: { kind: 'refused', code: 'CERTIFICATE_MISSING', why: 'the certificate names no agent' },
+      expiresUnixMs: 0,
+    };
   }
-  return { identity: { kind: 'agent', agentId }, expiresUnixMs: new X509Certificate(certificate.raw).validToDate.getTime() };
+  return {
+    identity: { kind: 'agent', agentId },
+    expiresUnixMs: new X509Certificate(certificate.raw).validToDate.getTime(),
+  };
 }

@@ -1,0 +1,92 @@
+import { parseArgs } from 'node:util';
+import { ERRORS, OpenlineError } from '@openline/proto/errors';
+import { loadConfig } from './config/config.ts';
+import { flagOf, KEY_NAMES } from './config/keys.ts';
+import { describeConfig } from './config/reference.ts';
+import { startServer } from './server.ts';
+import { createLogger } from './telemetry/logger.ts';
+
+/** What a stop may take before the process just goes. Everything that matters is in the database by then. */
+const STOP_TIMEOUT_MS = 30_000;
+
+/** The process. @param argv without the program's name */
+export async function main(argv: readonly string[]): Promise<void> {
+  let log = createLogger('info');
+  try {
+    const { help, file, flags } = readFlags(argv);
+    if (help) {
+      process.stdout.write(usage());
+      return;
+    }
+    const config = loadConfig({ flags, env: process.env, file });
+    log = createLogger(config.logLevel);
+    const server = await startServer(config, log);
+    stopOnSignal(log, () => server.stop());
+  } catch (error) {
+    if (error instanceof OpenlineError) {
+      process.stderr.write(`error [${error.code}] ${error.message}\n→ ${ERRORS[error.code].doNext}\n`);
+    } else log.error({ err: error }, 'the server could not start');
+    process.exitCode = error instanceof OpenlineError && error.code === 'CONFIG_INVALID' ? 2 : 1;
+  }
+}
+
+function readFlags(argv: readonly string[]): {
+  help: boolean;
+  file: string | undefined;
+  flags: Record<string, unknown>;
+} {
+  const names = new Map(KEY_NAMES.map((key) => [flagOf(key).replace(/^--/, ''), key]));
+  const options = Object.fromEntries(
+    [...names].map(([flag, key]) => [
+      flag,
+      { type: key === 'resetAdminToken' ? ('boolean' as const) : ('string' as const) },
+    ]),
+  );
+  try {
+    const { values } = parseArgs({
+      args: [...argv],
+      options: { ...options, config: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    });
+    const { config: file, help, ...given } = values;
+    const flags = Object.fromEntries(Object.entries(given).map(([flag, value]) => [names.get(flag) ?? flag, value]));
+    return { help: help === true, file: typeof file === 'string' ? file : undefined, flags };
+  } catch (error) {
+    // Node's message names the option, never a value.
+    throw new OpenlineError('CONFIG_INVALID', error instanceof Error ? error.message : String(error));
+  }
+}
+
+function usage(): string {
+  const lines = describeConfig().map(({ flag, default: byDefault, description }) => {
+    return `  ${flag}${byDefault === '' ? '' : ` (default: ${byDefault})`}\n      ${description}`;
+  });
+  return `openline server [--config FILE] [flags]\n\nThe management server. Each flag is also an environment variable (OPENLINE_SERVER_…) and a key of the file.\n\n${lines.join('\n')}\n`;
+}
+
+function stopOnSignal(log: ReturnType<typeof createLogger>, stop: () => Promise<void>): void {
+  let stopping = false;
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (stopping) {
+      log.warn({ signal }, 'stopping at once');
+      process.exit(1);
+    }
+    stopping = true;
+    log.info({ signal }, 'stopping');
+    setTimeout(() => {
+      log.error('the server did not stop in time');
+      process.exit(1);
+    }, STOP_TIMEOUT_MS).unref();
+    stop().then(
+      () => {
+        log.info('stopped');
+        process.exit(0);
+      },
+      (error: unknown) => {
+        log.error({ err: error }, 'the server did not stop cleanly');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+}

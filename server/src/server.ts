@@ -1,0 +1,256 @@
+import { join } from 'node:path';
+import { createAccessService } from './access/access-service.ts';
+import { ensureAdminToken, writeClientFile } from './access/first-token.ts';
+import { createAgentService } from './agents/agent-service.ts';
+import { startOperatorApi } from './api/operator-api.ts';
+import { createAuditLog } from './audit/audit-log.ts';
+import { systemClock } from './clock.ts';
+import type { Config } from './config/config.ts';
+import { openDatabase } from './db/database.ts';
+import { newId } from './db/ids.ts';
+import { CA_FILE, openCertificateAuthority } from './enrollment/certificate-authority.ts';
+import { createEnrollmentService } from './enrollment/enrollment-service.ts';
+import { ensurePackKey, openTrustedKeys, TRUSTED_KEYS_DIR } from './enrollment/trusted-keys.ts';
+import { createPackService } from './packs/create-pack-service.ts';
+import { readPackHolders } from './packs/pack-holders.ts';
+import { createRunService } from './runs/create-run-service.ts';
+import { createDispatchDesk, type DispatchDesk } from './runs/desk.ts';
+import { createRunHub } from './runs/hub.ts';
+import { createRunStore } from './runs/run-store.ts';
+import { startSweeper } from './runs/sweeper.ts';
+import { encode } from './sessions/frames.ts';
+import { startLinkServer } from './sessions/grpc/link-server.ts';
+import { createSessionObserver } from './sessions/observer.ts';
+import { createSessionStore } from './sessions/session-store.ts';
+import { createSessions, type Sessions } from './sessions/sessions.ts';
+import { createLinkTracer } from './sessions/tracer.ts';
+import { startTelemetryHttp } from './telemetry/http.ts';
+import type { Logger } from './telemetry/logger.ts';
+import { createMetrics } from './telemetry/metrics.ts';
+import { VERSION } from './version.ts';
+
+export interface RunningServer {
+  readonly agentPort: number;
+  readonly operatorPort: number;
+  readonly metricsPort: number;
+  /** Drains, answers what is under way, stops. */
+  stop(): Promise<void>;
+}
+
+const SWEEP_INTERVAL_MS = 1_000;
+const REDELIVER_AFTER_MS = 10_000;
+const SENT_GRACE_MS = 30_000;
+const CERTIFICATE_CHECK_MS = 3600_000;
+const OPERATOR_GRACE_MS = 1_000;
+const FLUSH_TIMEOUT_MS = 5_000;
+
+/** Wires the domains together; the only place that names concrete classes. */
+export async function startServer(config: Config, log: Logger): Promise<RunningServer> {
+  const clock = systemClock;
+  const startedAt = clock.now();
+  const metrics = createMetrics();
+  metrics.addProcessMetrics();
+  metrics.buildInfo.with({ version: VERSION, node: process.version }).set(1);
+
+  const closers: (() => Promise<void> | void)[] = [];
+  const stop = async () => {
+    for (const close of closers.splice(0).reverse()) await close();
+  };
+  try {
+    const database = await openDatabase(config, { log, metrics });
+    closers.push(() => database.close());
+    const { kysely: db, pool } = database;
+
+    const audit = createAuditLog({ db });
+    const access = createAccessService({ db, audit, clock, log });
+    const ca = await openCertificateAuthority(config, clock);
+    const enrollment = createEnrollmentService({ db, ca, audit, clock, metrics });
+    ensurePackKey(config.dataDir);
+    const keyDirectories = [
+      join(config.dataDir, TRUSTED_KEYS_DIR),
+      ...(config.trustedPackKeys ? [config.trustedPackKeys] : []),
+    ];
+    const trusted = openTrustedKeys(keyDirectories, { log });
+    closers.push(() => trusted.close());
+    const packs = await createPackService({ db, audit, trustedKeys: trusted.keys(), log });
+    await ensureAdminToken({ db, audit }, { dataDir: config.dataDir, reset: config.resetAdminToken });
+
+    const hub = createRunHub();
+    const runStore = createRunStore(pool);
+    const desk: DispatchDesk = createDispatchDesk({
+      store: runStore,
+      hub,
+      clock,
+      resultsDurable: (acks) => sessions.resultsDurable(acks),
+      outputDurable: (acks) => sessions.outputDurable(acks),
+      onFault: (what, error, pending) => log.error({ err: error, pending }, `${what} failed; it is tried again`),
+      observeBatch(kind, size, seconds) {
+        const batch = kind === 'changes' ? 'reports' : 'output';
+        metrics.commitBatchItems.with({ batch }).observe(size);
+        metrics.commitFlushSeconds.with({ batch }).observe(seconds);
+      },
+      observeEnd: (state) => metrics.dispatches.with({ state }).inc(),
+    });
+    const loseUnknown = async (agentIds: readonly string[], now: Date) => {
+      desk.changedInStore(await runStore.loseUnknown(agentIds, now));
+    };
+    const sessions: Sessions = createSessions(
+      {
+        store: createSessionStore(pool, loseUnknown),
+        desk,
+        takeOpen: (agentIds, now) => runStore.takeOpen(agentIds, now),
+        packsWanted() {
+          const wanted = packs.wanted().map(({ digest, pack }) => ({ digest, name: pack.name, version: pack.version }));
+          return encode({ kind: { $case: 'packsWanted', value: { packs: wanted } } });
+        },
+        clock,
+        random: Math.random,
+        log,
+        observe: createSessionObserver(metrics),
+      },
+      config,
+    );
+    packs.onWantedChanged(() => sessions.packsChanged());
+    const agents = createAgentService({
+      db,
+      audit,
+      isConnected: (agentId) => sessions.isConnected(agentId),
+      async onRevoked(agentId, reason) {
+        sessions.close(agentId, 'AGENT_REVOKED', `the agent was revoked: ${reason}`);
+        desk.changedInStore(await runStore.endForAgent(agentId, reason, clock.now()));
+      },
+    });
+    const tracer = createLinkTracer(sessions);
+    const runs = createRunService(
+      {
+        store: runStore,
+        desk,
+        hub,
+        lines: sessions,
+        agents,
+        packs,
+        audit,
+        clock,
+        newId,
+        observeSubmit(_targets, seconds) {
+          metrics.runsSubmitted.inc();
+          metrics.dispatchStage.with({ stage: 'submit_sent' }).observe(seconds);
+        },
+      },
+      config,
+    );
+
+    // Only now is anybody let in: what a previous process left is known.
+    await createSessionStore(pool, loseUnknown).allOffline();
+    await desk.start();
+    // Not for ever: what cannot be committed now is still in the agents' spools.
+    closers.push(() => Promise.race([desk.idle(), clock.sleep(FLUSH_TIMEOUT_MS)]));
+    const sweeper = startSweeper(
+      {
+        store: runStore,
+        desk,
+        clock,
+        lines: sessions,
+        redeliver: (owed) => sessions.deliver(owed),
+        onFailure: (error) => log.error({ err: error }, 'the sweep failed; it is made again'),
+        onClockJump: (byMs) => log.warn({ byMs }, 'the wall clock was moved; open deadlines move with it'),
+      },
+      {
+        sweepIntervalMs: SWEEP_INTERVAL_MS,
+        redeliverAfterMs: REDELIVER_AFTER_MS,
+        sentGraceMs: SENT_GRACE_MS,
+        lostAfterMs: config.lostAfterMs,
+        historyMs: config.historyDays * 24 * 3600_000,
+      },
+    );
+    closers.push(() => sweeper.stop());
+    sessions.start();
+
+    let identity = await ca.serverIdentity(config.advertise);
+    const link = await startLinkServer(
+      {
+        enrollment,
+        packs,
+        attach: (line) => sessions.attach(line),
+        log,
+        trustDomain: ca.trustDomain,
+        caPem: ca.caPem,
+        trustedPackKeys: () => [...trusted.texts()],
+        onHandshake: (outcome) => metrics.handshakes.with({ outcome }).inc(),
+        onRefused: (reason) => metrics.helloRejected.with({ reason }).inc(),
+      },
+      config.agentListen,
+      { ...identity, caPem: ca.caPem },
+    );
+    closers.push(() => link.stop());
+    const api = await startOperatorApi(
+      {
+        runs,
+        agents,
+        tracer,
+        packs,
+        readPackHolders: () => readPackHolders(db),
+        access,
+        audit,
+        facts: () => ({ version: VERSION, startedAt, agentPort: link.port, caHash: ca.caHash }),
+        clock,
+        log,
+        observe(method, code, seconds) {
+          metrics.operatorRequests.with({ method, code }).inc();
+          metrics.operatorRequestSeconds.with({ method }).observe(seconds);
+        },
+      },
+      { listen: config.operatorListen, tls: identity },
+    );
+    closers.push(() => api.close(OPERATOR_GRACE_MS));
+    closers.push(async () => {
+      // With an embedded database there is no other replica that agents could go to.
+      if (config.databaseUrl !== undefined && sessions.count() > 0) {
+        sessions.drain(config.drainMs);
+        for (let waitedMs = 0; sessions.count() > 0 && waitedMs < config.drainMs; waitedMs += 100)
+          await clock.sleep(100);
+      }
+      await sessions.stop();
+    });
+    const renewal = setInterval(() => {
+      ca.serverIdentity(config.advertise).then(
+        (next) => {
+          if (next.certificatePem === identity.certificatePem) return;
+          identity = next;
+          link.setMaterial({ ...next, caPem: ca.caPem });
+          api.updateTls(next);
+          log.info({ notAfter: next.notAfter }, 'the certificate of the server was renewed');
+        },
+        (error: unknown) => log.error({ err: error }, 'the certificate of the server could not be renewed'),
+      );
+    }, CERTIFICATE_CHECK_MS);
+    closers.push(() => clearInterval(renewal));
+
+    const telemetry = await startTelemetryHttp({
+      listen: config.metricsListen,
+      metrics,
+      async ready() {
+        await database.ping();
+        return desk.fault();
+      },
+    });
+    closers.push(() => telemetry.close());
+    writeClientFile(config.dataDir, `localhost:${api.port}`, CA_FILE);
+    log.info(
+      {
+        agentPort: link.port,
+        operatorPort: api.port,
+        metricsPort: telemetry.port,
+        dataDir: config.dataDir,
+        caHash: ca.caHash,
+        adminToken: join(config.dataDir, 'admin-token'),
+        ms: clock.now().getTime() - startedAt.getTime(),
+      },
+      'ready',
+    );
+    return { agentPort: link.port, operatorPort: api.port, metricsPort: telemetry.port, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
