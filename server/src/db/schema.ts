@@ -22,6 +22,7 @@ export interface AgentsTable {
   name: string;
   enrolled_at: Generated<Time>;
   enrolled_with: string;
+  enrolled_key: Generated<Buffer>;
   pinned_labels: Json<Record<string, string>>;
   labels: Json<Record<string, string>>;
   facts: Json<Record<string, string>>;

@@ -11,6 +11,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       name text not null,
       enrolled_at timestamptz not null default now(),
       enrolled_with text not null,
+      -- SHA-256 of the public key of its first certificate: recognises an enrolment whose answer was lost.
+      enrolled_key bytea not null default '',
       pinned_labels jsonb not null default '{}',
       labels jsonb not null default '{}',
       facts jsonb not null default '{}',
@@ -24,7 +26,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       certificate_expires_at timestamptz,
       revoked_at timestamptz,
       revoked_reason text not null default ''
-    );
+    ) with (fillfactor = 70);
     -- A name belongs to one agent that is not revoked.
     create unique index agents_name on agents (name) where revoked_at is null;
 
@@ -118,7 +120,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       output_dropped_bytes bigint not null default 0,
       output_stored_bytes bigint not null default 0,
       primary key (run_id, agent_id)
-    ) with (fillfactor = 70);
+    -- Each row is updated several times in its first seconds: room for that in its page, and no waiting for a fifth of the table.
+    ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
     -- No index names a column that changes, so that every change of state is a heap-only update. What an agent is still owed is found
     -- from the open runs, which are few.
 
