@@ -51,8 +51,7 @@ async function launch(options: AgentOptions, enrolment: readonly string[]): Prom
       ...Object.entries(options.labels ?? {}).map(([key, value]) => `--label=${key}=${value}`),
       ...(options.flags ?? []),
     ],
-    // The name is for tasks of the test pack, which inherit it.
-    { cwd: options.dir, env: { ...options.env, OPENLINE_TEST_AGENT: name } },
+    { cwd: options.dir, ...(options.env === undefined ? {} : { env: options.env }) },
   );
   if (options.awaitOnline !== false) {
     const what = `agent ${name} to connect`;

@@ -4,7 +4,7 @@ import { removeScratch } from './scratch.ts';
 
 export { type AgentOptions, startAgent, type TestAgent } from './agent.ts';
 export { eventually } from './eventually.ts';
-export { type Claim, markerDir, type Start, violations } from './markers.ts';
+export { type Claim, claimsOf, markerDir, type Start, violations } from './markers.ts';
 export { type Network, startNetwork } from './net.ts';
 export { localAccess, type Operator, operatorClient, type RunRequest, stateName } from './operator.ts';
 export { packsHeld, pushPacks, signWithSiteKey } from './packs.ts';
