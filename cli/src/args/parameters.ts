@@ -1,0 +1,92 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { CliError, usageError } from '../failure.ts';
+import type { Io } from '../io.ts';
+
+export type JsonSchema = Readonly<Record<string, unknown>>;
+export type Parameters = Record<string, unknown>;
+
+/** "k=v", split at the first "=". @throws CliError REQUEST_INVALID; the message never holds the value */
+export function parsePair(text: string, option: string): { key: string; value: string } {
+  const at = text.indexOf('=');
+  if (at <= 0) throw usageError(`${option} wants NAME=VALUE, and there is no name before a «=»`);
+  return { key: text.slice(0, at), value: text.slice(at + 1) };
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export interface ParameterOptions {
+  /** k=v, in the order given. */
+  readonly param?: readonly string[] | undefined;
+  /** k=path: the file's text is the value. */
+  readonly paramFile?: readonly string[] | undefined;
+  /** A JSON or YAML object; "-" is standard input. */
+  readonly paramsFile?: string | undefined;
+}
+
+/**
+ * The parameters object of a run. What --param and --param-file give goes over --params-file. A name may be repeated where the schema
+ * says array.
+ * @param schema of the parameters object; text becomes numbers, booleans and lists by it
+ * @throws OpenlineError PARAMETERS_INVALID, REQUEST_INVALID
+ */
+export async function collectParameters(options: ParameterOptions, schema: JsonSchema, io: Io): Promise<Parameters> {
+  const fromFile = options.paramsFile === undefined ? {} : await readParametersFile(options.paramsFile, io);
+  const given = new Map<string, string[]>();
+  const put = (key: string, text: string) => void given.set(key, [...(given.get(key) ?? []), text]);
+  for (const each of options.paramFile ?? []) {
+    const { key, value: path } = parsePair(each, '--param-file');
+    put(key, await readText(path, `the value of ${key}`, io));
+  }
+  for (const each of options.param ?? []) {
+    const { key, value } = parsePair(each, '--param');
+    put(key, value);
+  }
+  if (given.size === 0) return fromFile;
+  const { coerceParameters } = await import('@openline/packs');
+  return { ...fromFile, ...coerceParameters({ parametersSchema: schema }, Object.fromEntries(given)) };
+}
+
+async function readParametersFile(path: string, io: Io): Promise<Parameters> {
+  const text = await readText(path, 'the parameters', io);
+  const { parse } = await import('yaml'); // JSON is YAML
+  let value: unknown;
+  try {
+    value = parse(text);
+  } catch (error) {
+    const where =
+      isObject(error) && Array.isArray(error['linePos'])
+        ? (error['linePos'] as { line: number; col: number }[])[0]
+        : undefined;
+    throw usageError(
+      `${path}${where ? `:${where.line}:${where.col}` : ''} is neither JSON nor YAML`,
+      'Correct the file at that place.',
+    );
+  }
+  if (value === null || value === undefined) return {};
+  if (!isObject(value))
+    throw usageError(`${path} holds no object of parameters`, 'Write one `name: value` per line, or a JSON object.');
+  return value;
+}
+
+async function readText(path: string, what: string, io: Io): Promise<string> {
+  let bytes: Buffer;
+  try {
+    bytes = path === '-' ? await io.readStdin() : await readFile(resolve(io.cwd, path));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CliError('REQUEST_INVALID', `cannot read ${what} from ${path}: ${reason}`, 'Correct the path.', {
+      cause: error,
+    });
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw usageError(
+      `${path} is not UTF-8 text, and parameters are text`,
+      'Encode it, for example with base64, where the task takes that.',
+    );
+  }
+}

@@ -1,0 +1,161 @@
+import { open, readFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { isErrno } from '../config/file.ts';
+import { candidates, findLocalServer, readSecret } from '../config/local-server.ts';
+import { CliError, EXIT, usageError } from '../failure.ts';
+import type { Io } from '../io.ts';
+
+/** A path, or the name of a pack that we ship. @throws CliError PACK_UNKNOWN, REQUEST_INVALID */
+export async function findPackFile(file: string, io: Pick<Io, 'cwd'>): Promise<{ path: string; content: Buffer }> {
+  const path = resolve(io.cwd, file);
+  const content = await readIfThere(path);
+  if (content !== undefined) return { path, content };
+  if (/^[a-z0-9-]+$/.test(file)) {
+    for (let dir = import.meta.dirname; dir !== dirname(dir); dir = dirname(dir)) {
+      const shipped = join(dir, 'packs', 'shipped', `${file}.yaml`);
+      const bytes = await readIfThere(shipped);
+      if (bytes !== undefined) return { path: shipped, content: bytes };
+    }
+  }
+  throw new CliError(
+    'REQUEST_INVALID',
+    `there is no file ${file}, and no shipped pack of that name`,
+    'Give the path of a pack, or `utility` or `linux`.',
+  );
+}
+
+async function readIfThere(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) return undefined;
+    throw new CliError(
+      'REQUEST_INVALID',
+      `cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`,
+      'Correct the path or its permissions.',
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** The key of this site: made by the server at its first start, beside its client.json. */
+function siteKey(localServer: string | undefined, half: 'key' | 'pub'): string | undefined {
+  return localServer === undefined ? undefined : join(dirname(localServer), 'keys', `packs.${half}`);
+}
+
+/** --key signs; else FILE.minisig, when it is there; else the site key signs. */
+export async function signatureFor(input: {
+  path: string;
+  content: Buffer;
+  key: string | undefined;
+  localServer: string | undefined;
+  io: Pick<Io, 'cwd' | 'nowMs'>;
+}): Promise<{ signature: string; signedBy: string }> {
+  const { path, content, key, localServer, io } = input;
+  if (key !== undefined) return sign(path, content, resolve(io.cwd, key), io);
+  const beside = await readIfThere(`${path}.minisig`);
+  if (beside !== undefined) return { signature: beside.toString('utf8'), signedBy: `${basename(path)}.minisig` };
+  const site = siteKey(localServer, 'key');
+  if (site !== undefined && (await readIfThere(site)) !== undefined) return sign(path, content, site, io);
+  throw usageError(
+    `${basename(path)} is not signed, and there is no key to sign it with`,
+    `Give --key FILE, or sign it first: \`openline packs sign ${path} --key FILE\`.`,
+  );
+}
+
+async function sign(path: string, content: Buffer, keyPath: string, io: Pick<Io, 'nowMs'>) {
+  const { parseSecretKey, signPack } = await import('@openline/packs');
+  const key = parseSecretKey(await readSecret(keyPath, '--key'));
+  const comment = `file:${basename(path)} signed:${new Date(io.nowMs()).toISOString()}`;
+  return { signature: signPack(content, key, comment), signedBy: `key ${key.keyId}` };
+}
+
+export async function signCommand(
+  files: readonly string[],
+  flags: { key?: string | undefined },
+  io: Io,
+): Promise<number> {
+  const { found } = await findLocalServer(candidates(io.cwd, io.env, io.home));
+  const keyPath = flags.key === undefined ? siteKey(found?.path, 'key') : resolve(io.cwd, flags.key);
+  if (keyPath === undefined)
+    throw usageError('there is no key to sign with', 'Give --key FILE; `openline packs keygen` makes one.');
+  for (const file of files) {
+    const { path, content } = await findPackFile(file, io);
+    const { signature, signedBy } = await sign(path, content, keyPath, io);
+    await write(`${path}.minisig`, signature, 0o644, true);
+    io.out.write(`${path}.minisig (${signedBy})\n`);
+  }
+  return EXIT.ok;
+}
+
+export async function verifyCommand(
+  files: readonly string[],
+  flags: { publicKey?: readonly string[] | undefined },
+  io: Io,
+): Promise<number> {
+  const { parsePublicKey, verifyPack } = await import('@openline/packs');
+  const { found } = await findLocalServer(candidates(io.cwd, io.env, io.home));
+  const site = siteKey(found?.path, 'pub');
+  const given = flags.publicKey ?? (site === undefined ? [] : [site]);
+  if (given.length === 0)
+    throw usageError('there is no public key to verify with', 'Give --public-key FILE, or the key itself.');
+  const keys = [];
+  for (const each of given)
+    keys.push(parsePublicKey(each.startsWith('RW') ? each : await readSecret(resolve(io.cwd, each), '--public-key')));
+  for (const file of files) {
+    const { path, content } = await findPackFile(file, io);
+    const signature = await readIfThere(`${path}.minisig`);
+    const { keyId, trustedComment } = verifyPack(content, signature?.toString('utf8') ?? '', keys);
+    io.out.write(`${file}: signed by key ${keyId} (${trustedComment})\n`);
+  }
+  return EXIT.ok;
+}
+
+export async function keygenCommand(prefix: string, io: Io): Promise<number> {
+  const { generateKeyPair } = await import('@openline/packs');
+  const { keyId, publicKey, secretKey } = generateKeyPair('openline packs');
+  const path = resolve(io.cwd, prefix);
+  await write(`${path}.key`, secretKey, 0o600, false);
+  await write(`${path}.pub`, publicKey, 0o644, false);
+  io.out.write(`${path}.key   secret: sign with it, and keep it off the servers and agents\n`);
+  io.out.write(`${path}.pub   public: key ${keyId}; add it to the trusted keys of server and agents\n`);
+  return EXIT.ok;
+}
+
+/** A secret key is never overwritten: the packs signed with it could not be updated any more. */
+async function write(path: string, text: string, mode: number, overwrite: boolean): Promise<void> {
+  try {
+    const file = await open(path, overwrite ? 'w' : 'wx', mode);
+    try {
+      await file.writeFile(text);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    const reason = isErrno(error, 'EEXIST')
+      ? 'it is there already'
+      : error instanceof Error
+        ? error.message
+        : String(error);
+    throw new CliError('REQUEST_INVALID', `cannot write ${path}: ${reason}`, 'Choose another name.', { cause: error });
+  }
+}
+
+export async function lintCommand(files: readonly string[], io: Io): Promise<number> {
+  const { parsePack } = await import('@openline/packs');
+  let broken = 0;
+  for (const file of files) {
+    const { content } = await findPackFile(file, io);
+    try {
+      const pack = parsePack(content, file);
+      io.out.write(`${file}: ${pack.name} ${pack.version}, ${pack.tasks.size} tasks, no problems\n`);
+    } catch (error) {
+      broken += 1;
+      // Each line is file:line:column: sentence, as editors and CI read it.
+      io.err.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    }
+  }
+  return broken === 0 ? EXIT.ok : EXIT.badRequest;
+}

@@ -1,0 +1,209 @@
+import { randomUUID } from 'node:crypto';
+import { RunServiceService } from '@openline/proto/operator';
+import type { OperatorClient } from '../client/client.ts';
+import { CliError, EXIT, usageError } from '../failure.ts';
+import type { Io } from '../io.ts';
+import { printDocument, printItems, printLines } from '../render/document.ts';
+import { countsText } from '../render/states.ts';
+import { type Column, renderTable } from '../render/table.ts';
+import { formatAge, formatDuration } from '../render/time.ts';
+import { type RunView, runView } from '../views/run.ts';
+import { at } from '../views/values.ts';
+import { followRun, printerFor } from '../watch/follow.ts';
+import { applyWatch, byName, documentOf } from '../watch/model.ts';
+import { renderFinal, summaryLine } from '../watch/render-live.ts';
+import { outputOf } from '../watch/run-output.ts';
+import { readOutput } from '../watch/streams.ts';
+import { type GlobalFlags, type OutputFlag, withClient } from './context.ts';
+import { checkWatchFlags, detachOrFollow, followOptions, type WatchFlags } from './run.ts';
+
+export function listRuns(
+  flags: OutputFlag & { limit: string; open?: boolean | undefined; task?: string | undefined },
+  global: GlobalFlags,
+  io: Io,
+): Promise<number> {
+  const limit = Number(flags.limit);
+  if (!Number.isInteger(limit) || limit < 1) throw usageError('--limit is not a whole number above 0');
+  return withClient(global, io, async (client) => {
+    const runs: RunView[] = [];
+    let pageToken = '';
+    do {
+      const page = await client.unary(RunServiceService.listRuns, {
+        limit: Math.min(1000, limit - runs.length),
+        pageToken,
+        openOnly: flags.open === true,
+        task: flags.task ?? '',
+      });
+      runs.push(...page.runs.map(runView));
+      pageToken = page.nextPageToken;
+    } while (pageToken !== '' && runs.length < limit);
+    if (flags.output !== 'table') await printItems(io, flags.output, runs);
+    else if (runs.length === 0) io.err.write('no runs yet\n→ `openline run PACK/TASK --on TARGETS` makes one\n');
+    else printLines(io, renderRuns(runs, io));
+    return EXIT.ok;
+  });
+}
+
+function renderRuns(runs: readonly RunView[], io: Io): string[] {
+  const screen = io.out.screen();
+  const nowMs = io.nowMs();
+  const columns: Column<RunView>[] = [
+    { title: 'ID', cell: (run) => run.id },
+    { title: 'TASK', cell: (run) => run.task, shrinks: true },
+    { title: 'TARGETS', cell: (run) => run.targets, shrinks: true },
+    { title: 'STATE', cell: (run) => countsText(run.counts), shrinks: true },
+    { title: 'BY', cell: (run) => run.requestedBy, shrinks: true },
+    { title: 'STARTED', cell: (run) => formatAge(at(run.createdAt), nowMs) },
+    {
+      title: 'TOOK',
+      cell: (run) => (run.endedAt === null ? '' : formatDuration((at(run.endedAt) ?? 0) - (at(run.createdAt) ?? 0))),
+    },
+  ];
+  return renderTable(columns, runs, screen.columns);
+}
+
+async function fetchModel(client: OperatorClient, runId: string) {
+  const answer = await client.unary(RunServiceService.getRun, { runId });
+  const applied = applyWatch(undefined, answer);
+  if (applied === undefined)
+    throw new CliError('INTERNAL', `the server said nothing of run ${runId}`, 'Upgrade the older of server and CLI.');
+  return applied.model;
+}
+
+export function showRun(runId: string, flags: WatchFlags, global: GlobalFlags, io: Io): Promise<number> {
+  return withClient(global, io, async (client) => {
+    const model = await fetchModel(client, runId);
+    if (flags.output !== 'table') {
+      const document = documentOf(model);
+      if (flags.showOutput === true) {
+        for (const dispatch of document.dispatches) Object.assign(dispatch, await outputOf(client, runId, dispatch));
+      }
+      await printDocument(io, flags.output, document);
+      return EXIT.ok;
+    }
+    const screen = io.out.screen();
+    const { run } = model;
+    const nowMs = io.nowMs();
+    const facts: [string, string][] = [
+      ['run', run.id],
+      ['task', `${run.task} (pack version ${run.packVersion})`],
+      ['targets', run.targets],
+      ['parameters', JSON.stringify(run.parameters)],
+      ['by', `${run.requestedBy}, ${formatAge(at(run.createdAt), nowMs)}`],
+      ...(run.endedAt === null && run.expiresAt !== null
+        ? ([['expires', formatAge(at(run.expiresAt), nowMs)]] as [string, string][])
+        : []),
+      ...(run.retryOf === null ? [] : ([['retry of', run.retryOf]] as [string, string][])),
+      ...(run.cancelledBy === null ? [] : ([['cancelled by', run.cancelledBy]] as [string, string][])),
+    ];
+    printLines(io, [
+      ...facts.map(([key, value]) => `${`${key}:`.padEnd(14)}${value}`),
+      '',
+      ...renderFinal(model, screen, nowMs),
+      '',
+      summaryLine(model, screen, nowMs),
+    ]);
+    if (flags.showOutput === true) await printOutputs(client, runId, { targets: [], follow: false, from: 0 }, io);
+    return EXIT.ok;
+  });
+}
+
+export function watchRunCommand(runId: string, flags: WatchFlags, global: GlobalFlags, io: Io): Promise<number> {
+  checkWatchFlags(flags);
+  return withClient(global, io, (client) => followRun(client, runId, followOptions(flags), io));
+}
+
+export function outputCommand(
+  runId: string,
+  flags: { target?: readonly string[] | undefined; follow?: boolean | undefined; from?: string | undefined },
+  global: GlobalFlags,
+  io: Io,
+): Promise<number> {
+  const from = Number(flags.from ?? 0);
+  if (!Number.isSafeInteger(from) || from < 0) throw usageError('--from is not a number of bytes');
+  return withClient(global, io, async (client) => {
+    await printOutputs(client, runId, { targets: flags.target ?? [], follow: flags.follow === true, from }, io);
+    return EXIT.ok;
+  });
+}
+
+async function printOutputs(
+  client: OperatorClient,
+  runId: string,
+  query: { targets: readonly string[]; follow: boolean; from: number },
+  io: Io,
+): Promise<void> {
+  const model = await fetchModel(client, runId);
+  const all = [...model.dispatches.values()].sort(byName);
+  const chosen =
+    query.targets.length === 0
+      ? all
+      : all.filter((each) => query.targets.includes(each.agent) || query.targets.includes(each.agentId));
+  const missing = query.targets.find((name) => !chosen.some((each) => each.agent === name || each.agentId === name));
+  if (missing !== undefined)
+    throw new CliError(
+      'AGENT_UNKNOWN',
+      `run ${runId} has no target ${missing}`,
+      `\`openline runs show ${runId}\` lists its targets.`,
+    );
+  if (query.from > 0 && chosen.length !== 1) throw usageError('--from needs exactly one target', 'Add --target NAME.');
+
+  const stop = new AbortController();
+  let interrupted: number | undefined;
+  const off = io.onInterrupt((signal) => {
+    interrupted = signal === 'SIGTERM' ? EXIT.terminated : EXIT.interrupted;
+    stop.abort();
+    io.exitNow(interrupted);
+  });
+  const printer = printerFor(chosen, io);
+  const everyOne = chosen.length === all.length && chosen.length !== 1;
+  const agentIds = everyOne ? [] : chosen.map((each) => each.agentId);
+  const request = { runId, agentIds, follow: query.follow, fromOffset: query.from };
+  try {
+    for await (const part of readOutput(client, request, {
+      signal: stop.signal,
+      notice: (text) => io.err.write(`${text}\n`),
+    })) {
+      printer.part(part);
+      await io.out.drained();
+    }
+  } finally {
+    printer.end();
+    off();
+  }
+}
+
+export function cancelCommand(runId: string, flags: OutputFlag, global: GlobalFlags, io: Io): Promise<number> {
+  return withClient(global, io, async (client) => {
+    const { run } = await client.unaryPatient(RunServiceService.cancelRun, { runId }, 10_000);
+    if (run === undefined) return EXIT.ok;
+    const view = runView(run);
+    if (flags.output !== 'table') await printDocument(io, flags.output, view);
+    else if (view.outcome !== 'open') io.out.write(`run ${runId} has ended: ${countsText(view.counts)}\n`);
+    else io.out.write(`run ${runId} is being cancelled: ${countsText(view.counts)}\n`);
+    return EXIT.ok;
+  });
+}
+
+export function retryCommand(
+  runId: string,
+  flags: WatchFlags & { detach?: boolean | undefined; idempotencyKey?: string | undefined },
+  global: GlobalFlags,
+  io: Io,
+): Promise<number> {
+  checkWatchFlags(flags);
+  return withClient(global, io, async (client) => {
+    const idempotencyKey = flags.idempotencyKey ?? `cli-${randomUUID()}`;
+    const { run } = await client.unaryPatient(RunServiceService.retryRun, { runId, idempotencyKey }, 15_000);
+    if (run === undefined)
+      throw new CliError(
+        'INTERNAL',
+        'the server took the run and did not name it',
+        'Upgrade the older of server and CLI.',
+      );
+    return detachOrFollow(client, run.id, flags, io, async () => {
+      if (flags.output === 'table') io.out.write(`${run.id}\n`);
+      else await printDocument(io, flags.output, runView(run));
+    });
+  });
+}

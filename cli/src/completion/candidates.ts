@@ -1,0 +1,131 @@
+import type { OperatorClient } from '../client/client.ts';
+import { configPath, readConfig } from '../config/file.ts';
+import { locate } from '../config/locate.ts';
+import type { Io } from '../io.ts';
+
+export interface Candidate {
+  readonly value: string;
+  readonly description: string;
+}
+
+export type Source =
+  | { readonly kind: 'tasks' | 'packs' | 'agents' | 'targets' | 'runs' | 'contexts' | 'shells' }
+  | { readonly kind: 'parameters'; readonly task: string };
+
+/** At a prompt one waits for nothing. Milliseconds. */
+const SERVER_MS = 1_500;
+
+const BY_OPTION: Readonly<Record<string, 'targets' | 'agents' | 'contexts' | 'tasks'>> = {
+  '--on': 'targets',
+  '-l': 'targets',
+  '--selector': 'targets',
+  '-t': 'agents',
+  '--target': 'agents',
+  '--context': 'contexts',
+  '--task': 'tasks',
+};
+
+const BY_COMMAND: readonly [RegExp, Source['kind']][] = [
+  [/^run$/, 'tasks'],
+  [/^runs (show|watch|output|cancel|retry)$/, 'runs'],
+  [/^agents (show|revoke|delete)$/, 'agents'],
+  [/^trace$/, 'agents'],
+  [/^packs show$/, 'tasks'],
+  [/^packs (pull|remove)$/, 'packs'],
+  [/^context (use|set)$/, 'contexts'],
+  [/^completion$/, 'shells'],
+];
+
+/** What the word under the cursor names; undefined: commands and flags, which the tree itself knows. Pure. */
+export function wantedSource(words: readonly string[]): Source | undefined {
+  const current = words.at(-1) ?? '';
+  if (current.startsWith('-')) return undefined;
+  const before = words.slice(0, -1);
+  const last = before.at(-1) ?? '';
+  if (last === '--param' || last === '-p' || last === '--param-file') {
+    const task = before.find((word) => /^[\w.@-]+\/[\w.-]+$/.test(word));
+    return task === undefined ? undefined : { kind: 'parameters', task };
+  }
+  const byOption = BY_OPTION[last];
+  if (byOption !== undefined) return { kind: byOption };
+  const names = before.filter((word, index) => !word.startsWith('-') && !(before[index - 1] ?? '').startsWith('--'));
+  const kind = BY_COMMAND.find(([pattern]) => pattern.test(names.join(' ')))?.[1];
+  return kind === undefined || kind === 'parameters' ? undefined : { kind };
+}
+
+export async function candidatesFor(source: Source, io: Io): Promise<Candidate[]> {
+  if (source.kind === 'shells') return ['bash', 'zsh', 'fish'].map((value) => ({ value, description: '' }));
+  if (source.kind === 'contexts') {
+    const { contexts } = await readConfig(configPath(io.env, io.home));
+    return contexts.map((context) => ({ value: context.name, description: context.server }));
+  }
+  const connection = await locate({}, io);
+  const { createClient } = await import('../client/client.ts');
+  const client = createClient(connection);
+  try {
+    return await ask(client, source);
+  } finally {
+    client.close();
+  }
+}
+
+async function ask(client: OperatorClient, source: Source): Promise<Candidate[]> {
+  const { FleetServiceService, PackServiceService, RunServiceService } = await import('@openline/proto/operator');
+  const soon = { deadlineMs: SERVER_MS };
+  switch (source.kind) {
+    case 'tasks': {
+      const { packs } = await client.unary(PackServiceService.listPacks, {}, soon);
+      return packs.flatMap((pack) =>
+        pack.tasks.map((task) => ({ value: `${pack.name}/${task.name}`, description: task.title })),
+      );
+    }
+    case 'packs': {
+      const { packs } = await client.unary(PackServiceService.listPacks, {}, soon);
+      return packs.map((pack) => ({ value: pack.name, description: pack.title }));
+    }
+    case 'agents': {
+      const { agents } = await client.unary(
+        FleetServiceService.listAgents,
+        { selector: '', includeRevoked: false },
+        soon,
+      );
+      return agents.map((agent) => ({ value: agent.name, description: agent.online ? 'online' : 'offline' }));
+    }
+    case 'targets': {
+      const { agents } = await client.unary(
+        FleetServiceService.listAgents,
+        { selector: '', includeRevoked: false },
+        soon,
+      );
+      const pairs = new Set(
+        agents.flatMap((agent) => Object.entries(agent.labels).map(([key, value]) => `${key}=${value}`)),
+      );
+      return [
+        { value: 'all', description: `${agents.length} agents` },
+        ...[...pairs].sort().map((value) => ({ value, description: 'label' })),
+        ...agents.map((agent) => ({ value: `name=${agent.name}`, description: agent.online ? 'online' : 'offline' })),
+      ];
+    }
+    case 'runs': {
+      const { runs } = await client.unary(
+        RunServiceService.listRuns,
+        { limit: 30, pageToken: '', openOnly: false, task: '' },
+        soon,
+      );
+      return runs.map((run) => ({ value: run.id, description: `${run.packName}/${run.taskName}` }));
+    }
+    case 'parameters': {
+      const [packRef = '', taskName = ''] = source.task.split('/');
+      const { pack } = await client.unary(PackServiceService.getPack, { pack: packRef }, soon);
+      const task = pack?.tasks.find((each) => each.name === taskName);
+      const { parametersOf } = await import('../commands/pack-show.ts');
+      const schema = JSON.parse(task?.parametersSchemaJson ?? '{}');
+      return parametersOf(schema).map(({ name, description }) => ({ value: `${name}=`, description }));
+    }
+    case 'contexts':
+    case 'shells':
+      return [];
+    default:
+      return source satisfies never;
+  }
+}

@@ -1,0 +1,23 @@
+import { runCli } from './cli.ts';
+import { processIo } from './io.ts';
+
+// A reader that has seen enough (`| head`) is no error; 128 + SIGPIPE, as any Unix tool ends.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(141);
+    throw error;
+  });
+}
+
+const io = processIo();
+const exitCode = await runCli(process.argv.slice(2), io).catch(async (error: unknown) => {
+  const { exitCodeOf, renderFailure } = await import('./failure.ts');
+  io.err.write(
+    renderFailure(error, io.err.screen())
+      .map((line) => `${line}\n`)
+      .join(''),
+  );
+  return exitCodeOf(error);
+});
+await io.out.drained();
+process.exit(exitCode);

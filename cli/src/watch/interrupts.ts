@@ -1,0 +1,51 @@
+import { EXIT } from '../failure.ts';
+import type { Io } from '../io.ts';
+
+export interface Interrupts {
+  /** The first signal that came, if one did. */
+  readonly signal: 'SIGINT' | 'SIGTERM' | undefined;
+  readonly exitCode: number;
+  close(): void;
+}
+
+/**
+ * What Ctrl-C means while a run is watched. The first one stops the watching (the run goes on), or, with `cancel`, cancels the run and
+ * watches on until it has ended. The second one ends the process at once.
+ */
+export function createInterrupts(deps: {
+  io: Pick<Io, 'onInterrupt' | 'exitNow'>;
+  cancel: (() => Promise<void>) | undefined;
+  say: (text: string) => void;
+  stop: () => void;
+  /** Gives the terminal back before the process ends at once. */
+  beforeExit: () => void;
+}): Interrupts {
+  let first: 'SIGINT' | 'SIGTERM' | undefined;
+  const codeOf = () => (first === 'SIGTERM' ? EXIT.terminated : EXIT.interrupted);
+  const close = deps.io.onInterrupt((signal) => {
+    if (first !== undefined) {
+      deps.beforeExit();
+      deps.io.exitNow(codeOf());
+      return;
+    }
+    first = signal;
+    if (deps.cancel === undefined) {
+      deps.stop();
+      return;
+    }
+    deps.say('interrupted: cancelling the run and waiting for its ends (once more to leave at once)');
+    deps.cancel().catch((error: unknown) => {
+      deps.say(`the run could not be cancelled: ${error instanceof Error ? error.message : String(error)}`);
+      deps.stop();
+    });
+  });
+  return {
+    get signal() {
+      return first;
+    },
+    get exitCode() {
+      return codeOf();
+    },
+    close,
+  };
+}

@@ -1,0 +1,117 @@
+import {
+  type ReadOutputRequest,
+  type ReadOutputResponse,
+  RunServiceService,
+  type WatchRunResponse,
+} from '@openline/proto/operator';
+import type { OperatorClient } from '../client/client.ts';
+import { isPassing } from '../client/explain.ts';
+
+/** A server restart takes seconds; after so long without one answer somebody must look. Milliseconds. */
+const GIVE_UP_AFTER_MS = 120_000;
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 5_000;
+
+export interface Patience {
+  readonly signal: AbortSignal;
+  /** Said once per outage, and once when it is over. */
+  readonly notice: (text: string) => void;
+  readonly random?: () => number;
+  readonly giveUpAfterMs?: number;
+}
+
+/**
+ * A stream that is opened again whenever the connection is lost.
+ * @param open begins (again); what it yields proves that the server is back
+ * @param isDone a stream that ended well before this is true was cut by a server that shuts down
+ * @throws OpenlineError SERVER_UNREACHABLE after GIVE_UP_AFTER_MS without an answer
+ */
+async function* patiently<T>(
+  open: () => AsyncIterable<T>,
+  isDone: () => boolean,
+  patience: Patience,
+): AsyncGenerator<T> {
+  const { signal, notice, random = Math.random, giveUpAfterMs = GIVE_UP_AFTER_MS } = patience;
+  let lostAtMs: number | undefined;
+  let waitMs = FIRST_WAIT_MS;
+  for (;;) {
+    let why = 'the server closed the stream';
+    try {
+      for await (const item of open()) {
+        if (lostAtMs !== undefined) notice('the server is back');
+        lostAtMs = undefined;
+        waitMs = FIRST_WAIT_MS;
+        yield item;
+      }
+      if (signal.aborted || isDone()) return;
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      if (lostAtMs !== undefined && performance.now() - lostAtMs > giveUpAfterMs) throw error;
+      why = error.message;
+    }
+    if (lostAtMs === undefined) {
+      lostAtMs = performance.now();
+      notice(
+        `connection lost (${why}); trying again for ${Math.round(giveUpAfterMs / 1000)} s. The run itself goes on.`,
+      );
+    }
+    await pause(waitMs * (0.5 + random() / 2), signal);
+    if (signal.aborted) return;
+    waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS);
+  }
+}
+
+/** Everything once, then changes, until the run has ended. Survives restarts of the server. */
+export function watchRun(client: OperatorClient, runId: string, patience: Patience): AsyncGenerator<WatchRunResponse> {
+  let ended = false;
+  const open = async function* () {
+    for await (const message of client.stream(RunServiceService.watchRun, { runId }, patience.signal)) {
+      ended = (message.run?.endedUnixMs ?? 0n) > 0n;
+      yield message;
+    }
+  };
+  return patiently(open, () => ended, patience);
+}
+
+/** Output from an offset on; each byte once, also when the server restarts in between. */
+export function readOutput(
+  client: OperatorClient,
+  query: { runId: string; agentIds: string[]; follow: boolean; fromOffset: number },
+  patience: Patience,
+  isDone: () => boolean = () => true,
+): AsyncGenerator<ReadOutputResponse> {
+  const next = new Map<string, bigint>();
+  const marked = new Set<string>();
+  const only = query.agentIds.length === 1 ? query.agentIds[0] : undefined;
+  const open = async function* () {
+    const from = only === undefined ? BigInt(query.fromOffset) : (next.get(only) ?? BigInt(query.fromOffset));
+    const request: ReadOutputRequest = {
+      runId: query.runId,
+      agentIds: query.agentIds,
+      follow: query.follow,
+      fromOffset: from,
+    };
+    for await (const part of client.stream(RunServiceService.readOutput, request, patience.signal)) {
+      const seen = next.get(part.agentId) ?? 0n;
+      const end = part.offset + BigInt(part.data.length);
+      const fresh = part.offset >= seen ? part.data : part.data.subarray(Number(seen - part.offset));
+      if (end > seen) next.set(part.agentId, end);
+      const droppedBytes = marked.has(part.agentId) ? 0n : part.droppedBytes;
+      if (droppedBytes > 0n) marked.add(part.agentId);
+      if (fresh.length > 0 || droppedBytes > 0n) yield { ...part, data: fresh, droppedBytes };
+    }
+  };
+  return patiently(open, isDone, patience);
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done, { once: true });
+  });
+}
