@@ -43,7 +43,9 @@ export async function orphanedGroups(
   name: { pid: number; ticks: string; boot: string } | undefined,
 ): Promise<number[]> {
   if (name !== undefined && name.boot !== (await bootId())) return [];
-  if (name !== undefined && (await startTicks(name.pid)) === name.ticks) return [name.pid];
+  if (name !== undefined && (await startTicks(name.pid)) === name.ticks) {
+    return (await groupLives(name.pid)) ? [name.pid] : [];
+  }
   const groups = new Set<number>();
   const cookie = Buffer.from(`OPENLINE_RUN_ID=${runId}\0`);
   for (const pid of await processIds()) {
