@@ -21,7 +21,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     const config = loadConfig({ flags, env: process.env, file });
     log = createLogger(config.logLevel);
     const server = await startServer(config, log);
-    stopOnSignal(log, () => server.stop());
+    await stopOnSignal(log, () => server.stop());
   } catch (error) {
     if (error instanceof OpenlineError) {
       process.stderr.write(`error [${error.code}] ${error.message}\n→ ${ERRORS[error.code].doNext}\n`);
@@ -63,7 +63,8 @@ function usage(): string {
   return `openline server [--config FILE] [flags]\n\nThe management server. Each flag is also an environment variable (OPENLINE_SERVER_…) and a key of the file.\n\n${lines.join('\n')}\n`;
 }
 
-function stopOnSignal(log: ReturnType<typeof createLogger>, stop: () => Promise<void>): void {
+/** Never resolves: the process ends within. Who awaits `main` (the CLI does) must not end it before. */
+function stopOnSignal(log: ReturnType<typeof createLogger>, stop: () => Promise<void>): Promise<never> {
   let stopping = false;
   const onSignal = (signal: NodeJS.Signals) => {
     if (stopping) {
@@ -89,4 +90,5 @@ function stopOnSignal(log: ReturnType<typeof createLogger>, stop: () => Promise<
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  return new Promise(() => {});
 }
