@@ -2,11 +2,44 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ERRORS } from '../proto/src/errors.ts';
+import { renderConfigReference } from '../server/src/config/reference.ts';
+import { renderMetricsReference } from '../server/src/telemetry/reference.ts';
 
 const docsDir = join(import.meta.dirname, '..', 'docs');
 
 export async function generateDocs(): Promise<void> {
   await writeFile(join(docsDir, 'errors.md'), renderErrors());
+  await writeFile(join(docsDir, 'metrics.md'), renderMetrics());
+  await writeFile(join(docsDir, 'configuration.md'), renderConfiguration());
+}
+
+function renderMetrics(): string {
+  return `# Metrics
+
+Generated from \`server/src/telemetry/metrics.ts\` by \`npm run generate\`; do not edit.
+
+The server shows these at \`/metrics\` on \`metricsListen\` (default \`127.0.0.1:9464\`) in Prometheus’ format, besides \`process_…\` and
+\`nodejs_…\` of its process. Units are seconds and bytes. No label names an agent, a run, a user or a target. \`/healthz\` says that the
+process answers, \`/readyz\` that the server can do its work; all three are without authentication, hence on the loopback address unless
+you open them.
+
+${renderMetricsReference()}`;
+}
+
+function renderConfiguration(): string {
+  return `# Configuration
+
+Generated from the code by \`npm run generate\`; do not edit.
+
+A flag wins over an environment variable, that over the file, that over the default. Durations are written \`250ms\`, \`15s\`, \`10m\`, \`1h\`,
+\`7d\`. A key that does not exist, or a value that cannot be read, stops the process at its start with \`CONFIG_INVALID\`; the message names
+the key where it was set, never the value.
+
+## Server
+
+The file is YAML: \`openline server --config FILE\`, or \`OPENLINE_SERVER_CONFIG\`.
+
+${renderConfigReference()}`;
 }
 
 /** docs/errors.md, in the order of the registry: dispatches, link, operator API, start. */

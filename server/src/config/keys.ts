@@ -67,6 +67,17 @@ const path = (defaultText: string, description: string) => ({
   description,
 });
 
+/** What the driver would choke on later, with the URL in its message. */
+function isPostgresUrl(text: string): boolean {
+  if (!/^postgres(ql)?:\/\/./.test(text) || !URL.canParse(text)) return false;
+  const { username, password, pathname } = new URL(text);
+  try {
+    return [username, password, pathname].every((part) => decodeURIComponent(part) !== undefined);
+  } catch {
+    return false;
+  }
+}
+
 const NAME = /^[A-Za-z0-9.:_*-]{1,253}$/;
 const listOfNames = text((value) => {
   const names = value.split(',').map((name) => name.trim());
@@ -91,10 +102,7 @@ export const KEYS = {
   ),
   databaseUrl: {
     type: 'URL',
-    schema: z
-      .string()
-      .regex(/^postgres(ql)?:\/\/./)
-      .optional(),
+    schema: z.string().refine(isPostgresUrl).optional(),
     default: '',
     expects: 'a PostgreSQL URL, such as postgres://user:password@host:5432/database',
     description:
