@@ -72,7 +72,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     ];
     const trusted = openTrustedKeys(keyDirectories, { log });
     closers.push(() => trusted.close());
-    const packs = await createPackService({ db, audit, trustedKeys: trusted.keys(), log });
+    const packs = await createPackService({ db, audit, trustedKeys: () => trusted.keys(), log });
     await ensureAdminToken({ db, audit }, { dataDir: config.dataDir, reset: config.resetAdminToken });
 
     const hub = createRunHub();
@@ -197,7 +197,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         log,
         observe(method, code, seconds) {
           metrics.operatorRequests.with({ method, code }).inc();
-          metrics.operatorRequestSeconds.with({ method }).observe(seconds);
+          if (seconds !== undefined) metrics.operatorRequestSeconds.with({ method }).observe(seconds);
         },
       },
       { listen: config.operatorListen, tls: identity },

@@ -17,9 +17,9 @@ export interface DoorDeps {
    * Called once for each request that ended.
    * @param method e.g. "RunService/SubmitRun"
    * @param code name of the gRPC status, e.g. "OK"
-   * @param seconds from its arrival to its status
+   * @param seconds from its arrival to its status; undefined for a stream, which lasts as long as its reader likes
    */
-  observe(method: string, code: string, seconds: number): void;
+  observe(method: string, code: string, seconds: number | undefined): void;
 }
 
 export interface Admission {
@@ -86,13 +86,13 @@ export function createDoor({ access, audit, clock, log, observe }: DoorDeps): Do
   }
 
   const interceptor: ServerInterceptor = (methodDescriptor, call) => {
-    const { path } = methodDescriptor;
+    const { path, responseStream } = methodDescriptor;
     const arrivedMs = clock.nowMs();
     let ended = false;
     const end = (code: status) => {
       if (ended) return;
       ended = true;
-      observe(shortName(path), status[code], (clock.nowMs() - arrivedMs) / 1000);
+      observe(shortName(path), status[code], responseStream ? undefined : (clock.nowMs() - arrivedMs) / 1000);
     };
     const refuse = (refusal: Refusal) => {
       end(refusal.code);

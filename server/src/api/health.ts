@@ -16,7 +16,7 @@ const MAX_WATCHES = 1_000;
 
 /**
  * gRPC's health protocol, for the server ("") and for each of its services by name.
- * @see proto/grpc/health/v1/health.proto; ADR 0010 says why this is not grpc-health-check
+ * @see proto/grpc/health/v1/health.proto; ADR 0009 says why this is not grpc-health-check
  */
 export function addHealth(server: Server, services: readonly string[]): Health {
   let serving = true;

@@ -12,7 +12,7 @@ type Question = ServerReflectionRequest['messageRequest'];
 /**
  * gRPC's reflection, so that grpcurl and its like need no .proto files.
  * @param services full names of what this server serves
- * @see proto/grpc/reflection/v1/reflection.proto; ADR 0010 says why this is not @grpc/reflection
+ * @see proto/grpc/reflection/v1/reflection.proto; ADR 0009 says why this is not @grpc/reflection
  */
 export function addReflection(server: Server, services: readonly string[]): void {
   server.addService(ServerReflectionService, {

@@ -108,12 +108,17 @@ describe('a stream', () => {
 
   it('takes no more than a reader reads, and the reader’s other calls go on', async () => {
     let taken = 0;
+    let released = false;
     const { clients, as } = await start({
       runs: {
         async *readOutput() {
-          for (;;) {
-            taken++;
-            yield A_PART;
+          try {
+            for (;;) {
+              taken++;
+              yield A_PART;
+            }
+          } finally {
+            released = true;
           }
         },
       },
@@ -135,6 +140,7 @@ describe('a stream', () => {
     stream.cancel();
     stream.resume();
     expect(await ended).toBe('1');
+    await vi.waitFor(() => expect(released).toBe(true));
   });
 
   it('beyond the sixty-fourth of one token is refused, and another token is not', async () => {

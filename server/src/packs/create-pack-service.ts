@@ -14,8 +14,8 @@ import { judgePush } from './push-verdict.ts';
 export interface PackServiceDeps {
   readonly db: Kysely<Schema>;
   readonly audit: AuditLog;
-  /** Whose signatures a push may carry. */
-  readonly trustedKeys: readonly PublicKey[];
+  /** Whose signatures a push may carry; asked at each push. */
+  trustedKeys(): readonly PublicKey[];
   readonly log: Pick<Logger, 'error'>;
 }
 
@@ -46,7 +46,7 @@ export async function createPackService({ db, audit, trustedKeys, log }: PackSer
         `${fileName}: ${content.length} bytes; a pack has at most ${MAX_PACK_BYTES}`,
       );
     }
-    const { keyId } = verifyPack(content, signature, trustedKeys);
+    const { keyId } = verifyPack(content, signature, trustedKeys());
     return { pack: parsePack(content, fileName), keyId, digest: digestOf(content) };
   }
 

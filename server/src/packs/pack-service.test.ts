@@ -29,7 +29,7 @@ function start(): Promise<PackService> {
   return createPackService({
     db: database.kysely,
     audit,
-    trustedKeys: [parsePublicKey(keys.publicKey)],
+    trustedKeys: () => [parsePublicKey(keys.publicKey)],
     log: silentLog,
   });
 }
