@@ -24,6 +24,7 @@ import { createSessionObserver } from './sessions/observer.ts';
 import { createSessionStore } from './sessions/session-store.ts';
 import { createSessions, type Sessions } from './sessions/sessions.ts';
 import { createLinkTracer } from './sessions/tracer.ts';
+import { watchEventLoop } from './telemetry/event-loop.ts';
 import { startTelemetryHttp } from './telemetry/http.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -52,7 +53,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
   metrics.addProcessMetrics();
   metrics.buildInfo.with({ version: VERSION, node: process.version }).set(1);
 
-  const closers: (() => Promise<void> | void)[] = [];
+  const closers: (() => Promise<void> | void)[] = [watchEventLoop(metrics)];
   const stop = async () => {
     for (const close of closers.splice(0).reverse()) await close();
   };
@@ -229,9 +230,14 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     const telemetry = await startTelemetryHttp({
       listen: config.metricsListen,
       metrics,
-      async ready() {
-        await database.ping();
-        return desk.fault();
+      health: {
+        async notReady() {
+          const unreachable = await database.ping().then(
+            () => undefined,
+            (error: Error) => error.message,
+          );
+          return [unreachable, desk.fault()].filter((problem) => problem !== undefined);
+        },
       },
     });
     closers.push(() => telemetry.close());
@@ -240,7 +246,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       {
         agentPort: link.port,
         operatorPort: api.port,
-        metricsPort: telemetry.port,
+        metricsPort: telemetry.address.port,
         dataDir: config.dataDir,
         caHash: ca.caHash,
         adminToken: join(config.dataDir, 'admin-token'),
@@ -248,7 +254,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       },
       'ready',
     );
-    return { agentPort: link.port, operatorPort: api.port, metricsPort: telemetry.port, stop };
+    return { agentPort: link.port, operatorPort: api.port, metricsPort: telemetry.address.port, stop };
   } catch (error) {
     await stop();
     throw error;

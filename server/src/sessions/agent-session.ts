@@ -96,26 +96,29 @@ export class AgentSession {
     this.messageBytesUp += bytes.length + PREFIX_BYTES;
     this.#owner.frame('up', fieldOf(bytes), bytes.length + PREFIX_BYTES);
     const message = decodeAgentMessage(bytes);
-    if (message instanceof Error)
-      return this.input({ kind: 'nonsense', what: `a message cannot be decoded: ${message.message}` });
-    if (this.#tap !== undefined) {
-      this.#show('up', bytes.length, kindName(message.kind?.$case), frameDetail(message.kind));
+    if (message instanceof Error) {
+      this.input({ kind: 'nonsense', what: `a message cannot be decoded: ${message.message}` });
+      return;
     }
-    const kind = message.kind;
+    const { kind } = message;
+    if (this.#tap !== undefined) this.#show('up', bytes.length, kindName(kind?.$case), frameDetail(kind));
     switch (kind?.$case) {
       case undefined:
         // A newer agent: answered, not fatal.
-        return this.send(
+        this.send(
           encode({ kind: { $case: 'unsupported', value: { note: 'this server does not know that kind of message' } } }),
           'control',
         );
+        break;
       case 'hello':
         this.hello = kind.value;
-        return this.input({ kind: 'hello', protocolMin: kind.value.protocolMin, protocolMax: kind.value.protocolMax });
+        this.input({ kind: 'hello', protocolMin: kind.value.protocolMin, protocolMax: kind.value.protocolMax });
+        break;
       case 'heartbeat':
-        return this.input({ kind: 'heartbeat' }, kind);
+        this.input({ kind: 'heartbeat' }, kind);
+        break;
       default:
-        return this.input({ kind: 'message' }, kind);
+        this.input({ kind: 'message' }, kind);
     }
   }
 
@@ -139,7 +142,7 @@ export class AgentSession {
         this.#disconnect(action.code, action.why);
         return;
       default:
-        return action satisfies never;
+        action satisfies never;
     }
   }
 
@@ -169,7 +172,10 @@ export class AgentSession {
 
   /** @param message an encoded ServerMessage */
   send(message: Buffer, lane: 'control' | 'bulk'): void {
-    if (!this.#writing) return this.#write(message);
+    if (!this.#writing) {
+      this.#write(message);
+      return;
+    }
     this.#queuedBytes += message.length;
     if (lane === 'control') {
       this.#control ??= [];

@@ -113,8 +113,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     frame: observe.frame,
     open(session, hello) {
       const refusal = admit(session, hello);
-      if (refusal !== undefined) return session.input({ kind: 'close', ...refusal });
-      hellos.add(session);
+      if (refusal === undefined) hellos.add(session);
+      else session.input({ kind: 'close', ...refusal });
     },
     welcome(session) {
       const { hello } = session;
@@ -291,7 +291,10 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
         return;
       case 'taskReports': {
         const changes = changesOf(message.value, { agentId, epoch });
-        if (typeof changes === 'string') return session.input({ kind: 'nonsense', what: changes });
+        if (typeof changes === 'string') {
+          session.input({ kind: 'nonsense', what: changes });
+          return;
+        }
         const nowMs = clock.nowMs();
         for (const change of changes) {
           const key = `${change.runId} ${agentId}`;
@@ -315,8 +318,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       }
       case 'taskOutput': {
         const chunk = chunkOf(message.value, agentId);
-        if (typeof chunk === 'string') return session.input({ kind: 'nonsense', what: chunk });
-        desk.output(chunk);
+        if (typeof chunk === 'string') session.input({ kind: 'nonsense', what: chunk });
+        else desk.output(chunk);
         return;
       }
       case 'packStatus':
