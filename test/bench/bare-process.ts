@@ -1,6 +1,7 @@
 // One side of the bare benchmark, as a process of its own: `server` or `client`. Started by bare.ts, spoken to over IPC.
 import { ChannelCredentials, ServerCredentials } from '@grpc/grpc-js';
 import type { TestIdentity } from './certificates.ts';
+import { obeyParent } from './child.ts';
 import { connectEchoClients, type EchoServer, startEchoServer } from './echo.ts';
 import { rssKb } from './process-memory.ts';
 
@@ -52,5 +53,4 @@ async function obey(order: Order): Promise<Answer> {
   }
 }
 
-process.on('message', async (order: Order) => process.send?.(await obey(order)));
-process.on('disconnect', () => process.exit(0));
+obeyParent(obey);

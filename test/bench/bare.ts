@@ -1,10 +1,10 @@
 // The bare cost: grpc-js echo over streams that each have a mutual-TLS connection of their own.
 // By itself: `node test/bench/bare.ts [--agents N] [--json]`.
-import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Answer, Order } from './bare-process.ts';
 import { throwAwayCertificates } from './certificates.ts';
+import { startChild } from './child.ts';
 import { median, significant } from './statistics.ts';
 
 export interface BareResult {
@@ -52,38 +52,21 @@ export async function measureBare(agents: number, rounds = 15): Promise<BareResu
   };
 }
 
-interface Side extends AsyncDisposable {
-  ask<K extends Answer['kind']>(kind: K, order: Order): Promise<Extract<Answer, { kind: K }>>;
-}
-
-function side(): Side {
-  const child = fork(join(import.meta.dirname, 'bare-process.ts'), { serialization: 'advanced' });
+/** One side, asked for an answer of a certain kind. */
+function side() {
+  const child = startChild<Order, Answer>(join(import.meta.dirname, 'bare-process.ts'));
   return {
-    async ask(kind, order) {
-      child.send(order);
-      const answer = await answerOf(child);
+    async ask<K extends Answer['kind']>(kind: K, order: Order): Promise<Extract<Answer, { kind: K }>> {
+      const answer = await child.ask(order);
       if (!isKind(answer, kind)) throw new Error(`asked for ${kind}, got ${answer.kind}`);
       return answer;
     },
-    async [Symbol.asyncDispose]() {
-      child.kill('SIGKILL');
-    },
+    [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
   };
 }
 
 function isKind<K extends Answer['kind']>(answer: Answer, kind: K): answer is Extract<Answer, { kind: K }> {
   return answer.kind === kind;
-}
-
-function answerOf(child: ChildProcess): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const ended = (code: number | null): void => reject(new Error(`a benchmark process ended with code ${code}`));
-    child.once('exit', ended);
-    child.once('message', (answer: Answer) => {
-      child.removeListener('exit', ended);
-      resolve(answer);
-    });
-  });
 }
 
 if (import.meta.main) {

@@ -1,12 +1,15 @@
-import { mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const scratchDirs = new Set<string>();
 
 /** A fresh directory. Every process that a test starts names it (in its arguments, environment or working directory), so none escapes `cleanup`. */
-export async function scratchDir(name: string): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), `openline-${name}-`));
+export async function scratchDir(name: string, parent = tmpdir()): Promise<string> {
+  await mkdir(parent, { recursive: true });
+  const dir = await mkdtemp(join(parent, `openline-${name}-`));
+  // As root, the embedded PostgreSQL runs as another user, who must be able to come through.
+  if (process.getuid?.() === 0) await chmod(dir, 0o711);
   scratchDirs.add(dir);
   return dir;
 }
