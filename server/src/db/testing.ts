@@ -41,6 +41,8 @@ export function withTestDatabase(): Pick<Database, 'kysely' | 'pool'> {
     // A database that is copied must have no connections.
     await template.end();
     admin = new pg.Pool({ ...postgres.address(), database: 'postgres' });
+    // `end` does not wait for the sockets, so a connection may still hear that PostgreSQL stops.
+    admin.on('error', () => {});
   }, 60_000);
 
   beforeEach(async () => {
