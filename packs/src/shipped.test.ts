@@ -1,0 +1,272 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { PackTask } from './pack.ts';
+import { compileParameters } from './parameters.ts';
+import { parsePack } from './parse.ts';
+import { runTask } from './testing/run-task.ts';
+
+const onLinux = process.platform === 'linux';
+
+function shipped(name: string) {
+  return parsePack(readFileSync(new URL(`../shipped/${name}.yaml`, import.meta.url)), `${name}.yaml`);
+}
+
+const packs = { utility: shipped('utility'), linux: shipped('linux') };
+
+function task(pack: keyof typeof packs, name: string) {
+  const found = packs[pack].tasks.get(name);
+  if (found === undefined) throw new Error(`no task ${pack}/${name}`);
+  return found;
+}
+
+describe('the shipped packs', () => {
+  it('say for every task what it does, and show how to use it', () => {
+    for (const pack of Object.values(packs)) {
+      for (const { name, description, parametersSchema, runner, examples } of pack.tasks.values()) {
+        expect(description, name).not.toBe('');
+        expect(JSON.stringify(parametersSchema).match(/"description"/g)?.length ?? 0, name).toBeGreaterThanOrEqual(
+          Object.keys(parametersSchema['properties'] ?? {}).length,
+        );
+        if (runner.kind !== 'builtin') expect(examples.length, name).toBeGreaterThan(0);
+      }
+    }
+  });
+
+  it('say of what only looks that it reads, and of the rest that it changes something', () => {
+    const notRead = Object.values(packs).flatMap((pack) => [...pack.tasks.values()].filter((t) => t.risk !== 'read'));
+    expect(notRead.map((t) => `${t.name}: ${t.risk}`)).toEqual([
+      'shell: dangerous',
+      'process-signal: change',
+      'service-restart: change',
+    ]);
+  });
+
+  it('have scripts that stop at the first failure', () => {
+    for (const { name, runner } of [...packs.utility.tasks.values(), ...packs.linux.tasks.values()]) {
+      if (runner.kind === 'script') expect(runner.source, name).toMatch(/^set -eu\n/);
+    }
+  });
+});
+
+/**
+ * What each task of `linux` may end with on any machine, by its examples: 0 done, 1 a check that does not hold here, 2 no such thing, 3 a
+ * program that this machine lacks. Anything else is a mistake in the script.
+ */
+const MAY_END_WITH: Readonly<Record<string, readonly number[]>> = {
+  load: [0, 1],
+  'tcp-check': [0, 1],
+  'http-check': [0, 1, 3],
+  'certificate-expiry': [0, 1, 3],
+  'certificate-file': [0, 1, 2, 3],
+  'service-status': [0, 1, 2],
+  'service-restart': [2],
+  'process-signal': [2],
+  'failed-units': [0, 1, 3],
+  'recent-logs': [0, 3],
+  'kernel-log': [0, 3],
+  'log-file': [0, 2, 3],
+  'package-version': [0, 1, 3],
+  'packages-upgradable': [0, 3],
+  'time-sync': [0, 1, 3],
+  'ping-host': [0, 1, 3],
+};
+
+describe.runIf(onLinux)('every example of the linux pack', () => {
+  for (const linuxTask of packs.linux.tasks.values()) {
+    for (const [i, example] of linuxTask.examples.entries()) {
+      it.concurrent(`${linuxTask.name}, example ${i + 1}, runs and ends as it should`, {
+        timeout: 60_000,
+      }, async () => {
+        const { exitCode, stdout, stderr } = await runTask(linuxTask, example.parameters, 55_000);
+        expect(MAY_END_WITH[linuxTask.name] ?? [0], stderr).toContain(exitCode);
+        if (exitCode === 0) expect(stdout.trim()).not.toBe('');
+        else expect(`${stdout}${stderr}`.trim()).not.toBe('');
+        expect(stderr).not.toMatch(/: line \d+:|command not found|unbound variable|syntax error/);
+      });
+    }
+  }
+});
+
+describe.runIf(onLinux)('a hostile parameter', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'openline-hostile-'));
+  const marker = join(dir, 'marker');
+  const hostile = `x' "y" $(touch ${marker}) \`touch ${marker}\` ; touch ${marker} | touch ${marker} & * ?\n-z`;
+  const forms = [hostile, `/${hostile}`, `/var/log/${hostile}`, `http://127.0.0.1:1/${hostile}`];
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+  const all = [...packs.utility.tasks.values(), ...packs.linux.tasks.values()];
+  for (const target of all.filter(({ name, runner }) => name !== 'shell' && runner.kind !== 'builtin')) {
+    for (const parameter of Object.keys(target.parametersSchema['properties'] ?? {})) {
+      const given = forms
+        .flatMap((form) => [form, [form]])
+        .map((form) => ({ ...target.examples[0]?.parameters, [parameter]: form }))
+        .find((values) => accepts(target, values));
+      if (given === undefined) continue;
+      it.concurrent(`in ${parameter} of ${target.name} is only text`, async () => {
+        await runTask(target, given, 8000);
+        expect(existsSync(marker)).toBe(false);
+      });
+    }
+  }
+});
+
+function accepts(target: PackTask, values: unknown): boolean {
+  try {
+    compileParameters(target)(values);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe.runIf(onLinux)('the utility pack', () => {
+  it('echoes what a shell would have expanded', async () => {
+    const text = ['$(id)', '`id`', "it's", '"', 'a\nb', '*', '-n', '%s', '\\n'];
+    const { stdout } = await runTask(task('utility', 'echo'), { text });
+    expect(stdout).toBe(`${text.join('\n')}\n`);
+  });
+
+  it('sleeps for the time that was asked, and tells its progress', async () => {
+    const startedMs = performance.now();
+    const { exitCode, stdout } = await runTask(task('utility', 'sleep'), { seconds: 1, steps: 3 });
+    expect(exitCode).toBe(0);
+    expect(performance.now() - startedMs).toBeGreaterThanOrEqual(1000);
+    expect(stdout.match(/^::progress .*/gm)).toEqual([
+      '::progress 33% step 1 of 3',
+      '::progress 66% step 2 of 3',
+      '::progress 100% step 3 of 3',
+    ]);
+  });
+
+  it('fails with the code that was asked', async () => {
+    const ended = await runTask(task('utility', 'fail'), { 'exit-code': 28, message: 'no "space"' });
+    expect(ended).toEqual({ exitCode: 28, stdout: '', stderr: 'no "space"\n' });
+  });
+
+  it('prints as many lines as were asked, on the stream that was asked', async () => {
+    const many = await runTask(task('utility', 'print-lines'), { lines: 20_000, length: 3 });
+    expect(many.stdout.split('\n').length - 1).toBe(20_000);
+    expect(many.stdout.slice(0, 12)).toBe('1 abc\n2 abc\n');
+    const paced = await runTask(task('utility', 'print-lines'), { lines: 4, 'per-second': 10, stream: 'stderr' });
+    expect(paced.stderr.split('\n').length - 1).toBe(4);
+  });
+
+  it('runs a script of any size, and keeps it out of the process table', async () => {
+    const small = await runTask(task('utility', 'shell'), { script: 'tr "\\0" " " < /proc/$$/cmdline; pwd; exit 7' });
+    expect(small).toMatchObject({ exitCode: 7, stdout: expect.stringMatching(/^bash -- \/dev\/fd\/\d+ \/\n$/) });
+    const script = `${'# padding\n'.repeat(20_000)}echo "it's large"\n`;
+    const large = await runTask(task('utility', 'shell'), { script, directory: '/tmp' });
+    expect(large).toEqual({ exitCode: 0, stdout: "it's large\n", stderr: '' });
+  });
+});
+
+describe.runIf(onLinux)('the checks of the linux pack', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'openline-checks-'));
+  const key = join(dir, 'key.pem');
+  const certificate = join(dir, 'it is a certificate.pem');
+  const plainServer = createHttpServer((request, response) => {
+    response.writeHead(request.url === '/missing' ? 404 : 200).end('all is "well"');
+  });
+  let port = 0;
+
+  beforeAll(async () => {
+    plainServer.listen(0, '127.0.0.1');
+    await once(plainServer, 'listening');
+    port = (plainServer.address() as AddressInfo).port;
+    // A certificate of two days, so that "fewer than 14 are left" is true of it.
+    const subject = ['-subj', '/CN=check.test', '-addext', 'subjectAltName=DNS:check.test'];
+    const made = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+    execFileSync('openssl', [...made, '-keyout', key, '-out', certificate, ...subject], { stdio: 'ignore' });
+  });
+  afterAll(() => {
+    plainServer.close();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  it('tell an open port from a closed one', async () => {
+    const open = await runTask(task('linux', 'tcp-check'), { host: '127.0.0.1', port });
+    expect(open).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/: connected in \d+ ms\n$/) });
+    const closing = createServer().listen(0, '127.0.0.1');
+    await once(closing, 'listening');
+    const closedPort = (closing.address() as AddressInfo).port;
+    closing.close();
+    const closed = await runTask(task('linux', 'tcp-check'), { host: '127.0.0.1', port: closedPort });
+    expect(closed).toMatchObject({ exitCode: 1, stderr: `127.0.0.1 port ${closedPort}: Connection refused\n` });
+  });
+
+  it('find who listens on a port', async () => {
+    const { stdout } = await runTask(task('linux', 'listening-ports'), {});
+    expect(stdout).toMatch(new RegExp(`^tcp +127\\.0\\.0\\.1:${port} .*\\(${process.pid}\\)$`, 'm'));
+  });
+
+  it('look at status and text of an HTTP answer', async () => {
+    const check = (path: string, more: object = {}) =>
+      runTask(task('linux', 'http-check'), { url: `http://127.0.0.1:${port}${path}`, ...more });
+    expect((await check('/', { contains: 'all is "well"' })).exitCode).toBe(0);
+    expect(await check('/', { contains: 'trouble' })).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringMatching(/text/),
+    });
+    expect((await check('/missing')).exitCode).toBe(1);
+    expect((await check('/missing', { 'expect-status': 404 })).exitCode).toBe(0);
+  });
+
+  it('count the days of a certificate, from a server and from a file', async () => {
+    const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(certificate) });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const at = { host: '127.0.0.1', port: (server.address() as AddressInfo).port, 'server-name': 'check.test' };
+    const soon = await runTask(task('linux', 'certificate-expiry'), at);
+    expect(soon).toMatchObject({
+      exitCode: 1,
+      stdout: expect.stringMatching(/DNS:check\.test[\s\S]*\n[12] days left\n$/),
+    });
+    expect((await runTask(task('linux', 'certificate-expiry'), { ...at, 'warn-days': 1 })).exitCode).toBe(0);
+    server.close();
+    expect((await runTask(task('linux', 'certificate-file'), { path: certificate })).exitCode).toBe(1);
+    expect((await runTask(task('linux', 'certificate-file'), { path: certificate, 'warn-days': 0 })).exitCode).toBe(0);
+    expect((await runTask(task('linux', 'certificate-file'), { path: key })).exitCode).toBe(2);
+  });
+
+  it('find the process that uses a file', async () => {
+    const file = join(dir, 'in use');
+    writeFileSync(file, '');
+    const descriptor = openSync(file, 'r');
+    const { stdout } = await runTask(task('linux', 'who-uses-file'), { path: file });
+    expect(stdout).toMatch(new RegExp(`^${process.pid} .* fd:${descriptor}$`, 'm'));
+  });
+
+  it('find a process by its name, and signal only the one that has it', async () => {
+    const child = spawn('sleep', ['60'], { stdio: 'ignore' });
+    await once(child, 'spawn');
+    const status = await runTask(task('linux', 'process-status'), { name: 'sleep 60', match: 'command-line' });
+    expect(status).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(new RegExp(`^ +${child.pid} `, 'm')) });
+    const wrong = await runTask(task('linux', 'process-signal'), { pid: child.pid, name: 'nginx' });
+    expect(wrong).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringMatching(/is sleep, not nginx; nothing was sent/),
+    });
+    const right = await runTask(task('linux', 'process-signal'), { pid: child.pid, name: 'sleep' });
+    expect(right.exitCode).toBe(0);
+    expect((await runTask(task('linux', 'process-status'), { name: 'no-such-program' })).exitCode).toBe(1);
+  });
+
+  it('fail above a limit, and name what is above it', async () => {
+    const full = await runTask(task('linux', 'disk-usage'), { path: '/', 'fail-above': 1 });
+    expect(full).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(/is \d+% full, above 1%\n$/) });
+    expect((await runTask(task('linux', 'memory-usage'), { 'fail-above': 1 })).exitCode).toBe(1);
+    expect((await runTask(task('linux', 'disk-usage'), { path: '/no/such/place' })).exitCode).toBe(2);
+  });
+
+  it('do not leave /var/log by ".."', async () => {
+    const { exitCode, stdout } = await runTask(task('linux', 'log-file'), { path: '/var/log/../../etc/passwd' });
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
+  });
+});
