@@ -28,7 +28,8 @@ export function createToken(
   const join = flags.join === true;
   if (join && flags.role !== undefined)
     throw usageError('--role is for operator tokens, and --join makes a join token', 'Leave one of them out.');
-  if (!join && flags.label !== undefined) throw usageError('--label is for join tokens', 'Add --join, or leave it out.');
+  if (!join && flags.label !== undefined)
+    throw usageError('--label is for join tokens', 'Add --join, or leave it out.');
   if (!join && name === undefined)
     throw usageError(
       'an operator token needs a name: it says in the audit log who did what',
