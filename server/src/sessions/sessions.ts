@@ -1,4 +1,4 @@
-import { type AgentMessage, type Hello, ServerMessage } from '@openline/proto/agent';
+import { type Hello, ServerMessage } from '@openline/proto/agent';
 import { MAX_FACTS, MAX_LABEL_CHARS, MAX_LABELS, PROTOCOL_MAX, PROTOCOL_MIN } from '@openline/proto/limits';
 import type { Clock } from '../clock.ts';
 import { createGroupCommit } from '../db/group-commit.ts';
@@ -9,10 +9,13 @@ import type { OwedDispatch } from '../runs/run-store.ts';
 import { encodeCancel, encodeTasks } from '../runs/wire.ts';
 import { AgentSession, type SessionOwner } from './agent-session.ts';
 import { encode } from './frames.ts';
-import { attributesOf, changesOf, chunkOf } from './intake.ts';
+import { attributesOf } from './intake.ts';
 import type { Link } from './link.ts';
+import { ResultAcks } from './result-acks.ts';
 import { type CloseCode, contest, type SessionPolicy } from './session.ts';
-import type { HelloRecord, Opened, PackStateRecord, SessionStore } from './session-store.ts';
+import type { HelloRecord, Opened, SessionStore } from './session-store.ts';
+import { type Stage, StageTimer } from './stages.ts';
+import { createUplink } from './uplink.ts';
 
 export interface SessionsDeps {
   readonly store: SessionStore;
@@ -41,7 +44,7 @@ export interface SessionObserver {
   closed(reason: CloseCode, count: number): void;
   /** @param field number of the message's kind in the .proto file */
   frame(direction: 'up' | 'down', field: number, bytes: number): void;
-  stage(stage: 'sent_accepted' | 'accepted_started' | 'ended_durable', seconds: number): void;
+  stage(stage: Stage, seconds: number): void;
   queuedBytes(bytes: number): void;
 }
 
@@ -75,8 +78,6 @@ const QUEUE_LIMIT_BYTES = 16 * 1024 * 1024;
 const TICK_MS = 1_000;
 /** Writes of one turn of the event loop: a broadcast to the whole fleet must not stop the others. */
 const WRITES_PER_TURN = 400;
-/** Acknowledgements of results wait this long for company: nobody waits for them. */
-const ACK_DELAY_MS = 100;
 /** Output that may be under way from all agents together, and the bounds of one agent's part of it. */
 const OUTPUT_BUDGET_BYTES = 128 * 1024 * 1024;
 const OUTPUT_WINDOW_MIN_BYTES = 32 * 1024;
@@ -102,10 +103,9 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
   };
   const timers: NodeJS.Timeout[] = [];
   let draining = false;
-  /** When a dispatch was handed over and is not accepted, when a result came and is not durable: for the stage histograms. */
-  const sentMs = new Map<string, number>();
-  const resultMs = new Map<string, number>();
-  const STAGES_LIMIT = 100_000;
+  const stages = new StageTimer(observe.stage);
+  const uplink = createUplink({ store, desk, clock, log, stages });
+  const acks = new ResultAcks(sendAcks);
 
   const owner: SessionOwner = {
     policy,
@@ -143,7 +143,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       names.delete(session);
       changed(session.agentId);
     },
-    deliver,
+    deliver: (session, message) => uplink.deliver(session, message),
     closed(session, code, why) {
       all.delete(session);
       names.delete(session);
@@ -273,86 +273,6 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     commit: (sessions) => store.ended(sessions, clock.now()),
   });
 
-  const packStates = createGroupCommit<PackStateRecord>({
-    sleep: (ms) => clock.sleep(ms),
-    onFailure: (error, pending) => log.error({ error: String(error), pending }, 'pack states cannot be stored'),
-    commit(states) {
-      // The last word of an agent on a pack counts; one statement may not touch a row twice.
-      const last = new Map(states.map((s) => [`${s.agentId} ${s.digest.toString('hex')}`, s]));
-      return store.packStates([...last.values()]);
-    },
-  });
-
-  function deliver(session: AgentSession, message: NonNullable<AgentMessage['kind']>): void {
-    const { agentId, epoch } = session;
-    switch (message.$case) {
-      case 'hello':
-      case 'heartbeat':
-        return;
-      case 'taskReports': {
-        const changes = changesOf(message.value, { agentId, epoch });
-        if (typeof changes === 'string') {
-          session.input({ kind: 'nonsense', what: changes });
-          return;
-        }
-        const nowMs = clock.nowMs();
-        for (const change of changes) {
-          const key = `${change.runId} ${agentId}`;
-          const sent = sentMs.get(key);
-          if (sent !== undefined) {
-            sentMs.delete(key);
-            observe.stage('sent_accepted', (nowMs - sent) / 1000);
-          }
-          if (change.endedAt !== undefined) {
-            if (change.startedAt !== undefined && change.acceptedAt !== undefined) {
-              observe.stage(
-                'accepted_started',
-                Math.max(0, change.startedAt.getTime() - change.acceptedAt.getTime()) / 1000,
-              );
-            }
-            if (resultMs.size < STAGES_LIMIT) resultMs.set(key, nowMs);
-          }
-          desk.change(change);
-        }
-        return;
-      }
-      case 'taskOutput': {
-        const chunk = chunkOf(message.value, agentId);
-        if (typeof chunk === 'string') session.input({ kind: 'nonsense', what: chunk });
-        else desk.output(chunk);
-        return;
-      }
-      case 'packStatus':
-        for (const { digest, ready: isReady, reasonCode, reason } of message.value.packs) {
-          packStates.add({
-            agentId,
-            digest: Buffer.from(digest),
-            ready: isReady,
-            reasonCode,
-            reason: reason.slice(0, 2_000),
-          });
-          if (!isReady)
-            log.warn(
-              { agentId, digest: Buffer.from(digest).toString('hex'), reasonCode, reason },
-              'agent refused a pack',
-            );
-        }
-        return;
-      case 'goodbye':
-        session.input({
-          kind: 'close',
-          code: 'ENDED_BY_AGENT',
-          why: `the agent said goodbye: ${message.value.reason.slice(0, 200)}`,
-        });
-        return;
-      case 'unsupported':
-        log.warn({ agentId, note: message.value.note.slice(0, 200) }, 'agent did not know a message');
-        return;
-      default:
-        message satisfies never;
-    }
-  }
-
   function ready(agentId: string): AgentSession | undefined {
     const session = holders.get(agentId);
     return session?.state.kind === 'ready' ? session : undefined;
@@ -369,20 +289,15 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
         const session = agentId === undefined ? undefined : ready(agentId);
         if (session === undefined) continue;
         session.send(message, lane === 'tasks' ? 'bulk' : 'control');
-        if (runId !== undefined && sentMs.size < STAGES_LIMIT) sentMs.set(`${runId} ${agentId}`, nowMs);
+        if (runId !== undefined) stages.sent(runId, session.agentId, nowMs);
       }
       if (at < agentIds.length) setImmediate(turn);
     };
     turn();
   }
 
-  /** Results that are durable, by agent, until the next acknowledgement goes out. */
-  let acks = new Map<string, string[]>();
-  let ackTimer: NodeJS.Timeout | undefined;
-  function flushAcks(): void {
-    ackTimer = undefined;
-    const batch = [...acks];
-    acks = new Map();
+  function sendAcks(byAgent: ReadonlyMap<string, string[]>): void {
+    const batch = [...byAgent];
     const turn = () => {
       for (const [agentId, runIds] of batch.splice(0, WRITES_PER_TURN)) {
         ready(agentId)?.send(encode({ kind: { $case: 'resultAck', value: { runIds } } }), 'control');
@@ -402,8 +317,6 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       });
       if (session.queuedBytes > 0) observe.queuedBytes(session.queuedBytes);
     }
-    if (sentMs.size >= STAGES_LIMIT) sentMs.clear();
-    if (resultMs.size >= STAGES_LIMIT) resultMs.clear();
   }
 
   function seen(): void {
@@ -429,17 +342,9 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     resultsDurable(durable) {
       const nowMs = clock.nowMs();
       for (const { agentId, runId } of durable) {
-        const runIds = acks.get(agentId);
-        if (runIds === undefined) acks.set(agentId, [runId]);
-        else runIds.push(runId);
-        const key = `${runId} ${agentId}`;
-        const came = resultMs.get(key);
-        if (came !== undefined) {
-          resultMs.delete(key);
-          observe.stage('ended_durable', (nowMs - came) / 1000);
-        }
+        acks.add(agentId, runId);
+        stages.durable(runId, agentId, nowMs);
       }
-      ackTimer ??= setTimeout(flushAcks, ACK_DELAY_MS);
     },
     outputDurable(durable) {
       const byAgent = new Map<string, { runId: string; committedBytes: bigint }[]>();
@@ -472,10 +377,9 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     async stop() {
       draining = true;
       for (const timer of timers) clearInterval(timer);
-      clearTimeout(ackTimer);
-      flushAcks();
+      acks.flush();
       for (const session of [...all]) session.input({ kind: 'close', code: 'SERVER_STOPS', why: 'this server stops' });
-      await Promise.all([endings.idle(), packStates.idle()]);
+      await Promise.all([endings.idle(), uplink.idle()]);
       hellos.close();
     },
   };
