@@ -83,10 +83,14 @@ describe('an agent whose disk refuses', () => {
 });
 
 describe.runIf(getuid?.() === 0)('an agent on a file system that is really full', () => {
-  it('runs tasks without their output while the journal has room, then rejects, then recovers', async () => {
+  it('runs tasks without their output while the journal has room, then rejects, then recovers', async ({ skip }) => {
     const dataDir = join(root, 'small');
     mkdirSync(dataDir);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', dataDir]);
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', dataDir], { stdio: 'ignore' });
+    } catch {
+      skip('this container may not mount');
+    }
     try {
       engine = await startEngine(dataDir, seen, tasksOf(shell('head -c 3000000 /dev/zero; echo done'), ping));
       engine.sessionOpened(16 * 1024 * 1024);

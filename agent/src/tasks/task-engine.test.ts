@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TaskEnd } from '@openline/proto/agent';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from './clock.ts';
 import type { TaskEngine } from './engine.ts';
 import {
   isAlive,
@@ -378,5 +379,20 @@ describe('a result', () => {
     it.outputCommitted('run-1', 4);
     await until(() => readdirSync(join(dataDir, 'spool')).length === 0);
     expect(it.health()).toMatchObject({ spooledResults: 0, spooledOutputBytes: 0n, fault: '' });
+  });
+});
+
+describe('a wall clock that is set by an hour', () => {
+  it.each([3_600_000, -3_600_000])('(%i ms) ends nothing early and nothing late', async (jumpMs) => {
+    let offsetMs = 0;
+    const clock = { ...systemClock, unixMs: () => Date.now() + offsetMs };
+    const it = await start(tasksOf(shell('sleep 0.3')), { concurrency: 1 }, { clock });
+    it.offer([offerOf('a'), offerOf('b', 'shell', { timeoutMs: 100 }), offerOf('c', 'shell', { expiresInMs: 100n })]);
+    await until(() => seen.started('a') > 0);
+    offsetMs = jumpMs;
+    expect(await seen.result('c', 250)).toMatchObject({ end: TaskEnd.TASK_END_EXPIRED });
+    expect(await seen.result('a')).toMatchObject({ end: TaskEnd.TASK_END_SUCCEEDED });
+    expect(await seen.result('b')).toMatchObject({ end: TaskEnd.TASK_END_TIMED_OUT });
+    expect(it.health().executorCheckedMsAgo).toBeLessThan(5_000);
   });
 });

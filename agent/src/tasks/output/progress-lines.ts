@@ -8,7 +8,6 @@ export interface ProgressLine {
 export const MAX_PROGRESS_LINE_BYTES = 1024;
 const MAX_NOTE_CHARS = 256;
 const PREFIX = Buffer.from('::progress');
-const NEXT = Buffer.from('\n::progress');
 
 /** Takes progress lines out of a stream of bytes. Holds back at most one line that may yet become one. */
 export interface ProgressFilter {
@@ -72,8 +71,10 @@ export function createProgressFilter(onProgress: (line: ProgressLine) => void): 
 
 /** The start of the next line, behind `from`, that begins like a progress line as far as it is there; -1: none. */
 function nextCandidate(bytes: Buffer, from: number): number {
-  const found = bytes.indexOf(NEXT, from);
-  if (found >= 0) return found + 1;
+  // Not for "\n::progress": newlines are many, and the search goes by the first byte.
+  for (let at = bytes.indexOf(PREFIX, from + 1); at >= 0; at = bytes.indexOf(PREFIX, at + 1)) {
+    if (bytes[at - 1] === 0x0a) return at;
+  }
   // The last line may be cut in the middle of the prefix.
   const tail = bytes.lastIndexOf(0x0a);
   const isCut = tail >= from && bytes.length - tail - 1 < PREFIX.length && tail + 1 < bytes.length;
