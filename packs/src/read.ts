@@ -63,7 +63,7 @@ export function choiceOf<T extends string>(
   const value = node.kind === 'scalar' ? node.value : undefined;
   const choice = choices.find((c) => c === value);
   if (choice === undefined) {
-    const hint = typeof value === 'string' ? didYouMean(value, choices) : '';
+    const hint = typeof value === 'string' && choices.length > 1 ? didYouMean(value, choices) : '';
     report.add(node.at, `${what} must be ${oneOf(choices)}${hint}`);
   }
   return choice;

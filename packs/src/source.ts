@@ -162,8 +162,12 @@ function locate(document: Document, report: Report): Located | undefined {
     const plain = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
     return plain ? { kind: 'scalar', at, value } : nothing;
   };
-  const visitAlias = (alias: Alias, fallbackAt: number, depth: number): Located =>
-    visit(alias.resolve(document), rangeStart(alias) ?? fallbackAt, depth + 1);
+  const visitAlias = (alias: Alias, fallbackAt: number, depth: number): Located => {
+    const at = rangeStart(alias) ?? fallbackAt;
+    const anchored = alias.resolve(document);
+    if (anchored === undefined) report.add(at, `there is no anchor &${alias.source} before this alias`);
+    return visit(anchored, at, depth + 1);
+  };
 
   const root = visit(document.contents, 0, 0);
   return tooMany ? undefined : root;
