@@ -51,19 +51,12 @@ export async function collectParameters(options: ParameterOptions, schema: JsonS
 
 async function readParametersFile(path: string, io: Io): Promise<Parameters> {
   const text = await readText(path, 'the parameters', io);
-  const { parse } = await import('yaml'); // JSON is YAML
   let value: unknown;
   try {
-    value = parse(text);
+    // YAML takes most of what is broken JSON for something else.
+    value = path.endsWith('.json') ? JSON.parse(text) : (await import('yaml')).parse(text);
   } catch (error) {
-    const where =
-      isObject(error) && Array.isArray(error['linePos'])
-        ? (error['linePos'] as { line: number; col: number }[])[0]
-        : undefined;
-    throw usageError(
-      `${path}${where ? `:${where.line}:${where.col}` : ''} is neither JSON nor YAML`,
-      'Correct the file at that place.',
-    );
+    throw usageError(`${path}${placeOf(error)} is neither JSON nor YAML`, 'Correct the file at that place.');
   }
   if (value === null || value === undefined) return {};
   if (!isObject(value))
@@ -89,4 +82,11 @@ async function readText(path: string, what: string, io: Io): Promise<string> {
       'Encode it, for example with base64, where the task takes that.',
     );
   }
+}
+
+/** ":line:column", when the parser says it; its message would quote the file, which may hold secrets. */
+function placeOf(error: unknown): string {
+  if (!(error instanceof Error)) return '';
+  const [, line, column] = /\bline (\d+),? column (\d+)/.exec(error.message) ?? [];
+  return line === undefined ? '' : `:${line}:${column}`;
 }

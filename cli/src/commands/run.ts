@@ -21,7 +21,8 @@ export interface WatchFlags {
 }
 
 export interface RunFlags extends WatchFlags {
-  readonly on: string;
+  readonly on?: string | undefined;
+  readonly agent?: readonly string[] | undefined;
   readonly param?: readonly string[] | undefined;
   readonly paramFile?: readonly string[] | undefined;
   readonly paramsFile?: string | undefined;
@@ -52,6 +53,7 @@ export function checkWatchFlags(flags: WatchFlags): void {
 export function runCommand(taskRef: string, flags: RunFlags, global: GlobalFlags, io: Io): Promise<number> {
   checkWatchFlags(flags);
   const { packRef, taskName } = splitTask(taskRef);
+  const targets = targetsOf(flags);
   const times = {
     timeoutMs: flags.timeout === undefined ? 0 : parseDuration(flags.timeout, '--timeout'),
     ttlMs: flags.ttl === undefined ? 0n : BigInt(parseDuration(flags.ttl, '--ttl')),
@@ -61,7 +63,7 @@ export function runCommand(taskRef: string, flags: RunFlags, global: GlobalFlags
     const task = await findTask(client, packRef, taskName);
     const spec: RunSpec = {
       task: taskRef,
-      targets: flags.on,
+      targets,
       parametersJson: JSON.stringify(await collectParameters(flags, task.parametersSchema, io)),
       ...times,
       offline: offlinePolicy(flags),
@@ -79,6 +81,20 @@ export function runCommand(taskRef: string, flags: RunFlags, global: GlobalFlags
 function offlinePolicy(flags: Pick<RunFlags, 'offline' | 'ttl'>): OfflinePolicy {
   const policy = flags.offline ?? (flags.ttl === undefined ? 'fail' : 'wait');
   return policy === 'wait' ? OfflinePolicy.OFFLINE_POLICY_WAIT : OfflinePolicy.OFFLINE_POLICY_FAIL;
+}
+
+/** The expression of --on, or the one that --agent stands for. @throws CliError REQUEST_INVALID */
+export function targetsOf({ on, agent }: Pick<RunFlags, 'on' | 'agent'>): string {
+  if (on !== undefined && agent !== undefined) {
+    throw usageError('--on and --agent are two ways to say the same', 'Give one of them.');
+  }
+  if (on !== undefined) return on;
+  if (agent === undefined) {
+    throw usageError('no targets are given', 'Say which agents: --on all, --on role=web, or --agent NAME.');
+  }
+  const odd = agent.find((name) => !/^[^\s,()=!]+$/.test(name));
+  if (odd !== undefined) throw usageError(`«${odd}» is no name of an agent`, 'Give one name with each --agent.');
+  return agent.length === 1 ? `name=${agent[0]}` : `name in (${agent.join(',')})`;
 }
 
 export function splitTask(ref: string): { packRef: string; taskName: string } {

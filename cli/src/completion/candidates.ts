@@ -21,6 +21,7 @@ const BY_OPTION: Readonly<Record<string, 'targets' | 'agents' | 'contexts' | 'ta
   '--selector': 'targets',
   '-t': 'agents',
   '--target': 'agents',
+  '--agent': 'agents',
   '--context': 'contexts',
   '--task': 'tasks',
 };

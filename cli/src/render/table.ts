@@ -41,7 +41,8 @@ export function renderTable<Row>(
     for (const row of cells) widest = Math.max(widest, widthOf(row[index] ?? ''));
     return widest;
   });
-  shrink(widths, columns, screenColumns);
+  // Where even the narrowest columns do not fit, lines are cut, and have no colours that the cut could break.
+  const cut = !shrink(widths, columns, screenColumns);
   const table = new Table({
     chars: NO_BORDERS,
     style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 0 },
@@ -51,27 +52,29 @@ export function renderTable<Row>(
     table.push(
       columns.map((column, index) => {
         const text = fit(cells[at]?.[index] ?? '', widths[index] ?? 0);
-        return column.paint === undefined ? text : column.paint(text, row);
+        return column.paint === undefined || cut ? text : column.paint(text, row);
       }),
     );
   }
   return table
     .toString()
     .split('\n')
-    .map((line) => line.trimEnd());
+    .map((line) => (cut ? fit(line.trimEnd(), screenColumns) : line.trimEnd()));
 }
 
 const NARROWEST = 8;
 
-function shrink<Row>(widths: number[], columns: readonly Column<Row>[], screenColumns: number): void {
+/** @returns whether the table fits now */
+function shrink<Row>(widths: number[], columns: readonly Column<Row>[], screenColumns: number): boolean {
   let over = widths.reduce((sum, width) => sum + width, 0) + GAP * (columns.length - 1) - screenColumns;
   while (over > 0) {
     let widest = -1;
     for (const [index, width] of widths.entries()) {
       if (columns[index]?.shrinks === true && width > NARROWEST && width > (widths[widest] ?? 0)) widest = index;
     }
-    if (widest < 0) return;
+    if (widest < 0) return false;
     widths[widest] = (widths[widest] ?? 0) - 1;
     over -= 1;
   }
+  return true;
 }

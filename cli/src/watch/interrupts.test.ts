@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { createInterrupts } from './interrupts.ts';
+
+function setUp(cancel?: () => Promise<void>) {
+  const log: string[] = [];
+  let press = (_signal: 'SIGINT' | 'SIGTERM') => {};
+  const interrupts = createInterrupts({
+    io: {
+      onInterrupt(listener) {
+        press = listener;
+        return () => {};
+      },
+      exitNow: (code) => void log.push(`exit ${code}`),
+    },
+    cancel,
+    say: () => {},
+    stop: () => void log.push('stop'),
+    beforeExit: () => void log.push('cursor back'),
+  });
+  return { interrupts, log, press: (signal: 'SIGINT' | 'SIGTERM') => press(signal) };
+}
+
+describe('Ctrl-C', () => {
+  it('stops the watching the first time, and ends the process at once the second time', () => {
+    const { interrupts, log, press } = setUp();
+    press('SIGINT');
+    expect(log).toEqual(['stop']);
+    expect(interrupts.exitCode).toBe(130);
+    press('SIGINT');
+    expect(log).toEqual(['stop', 'cursor back', 'exit 130']);
+  });
+
+  it('cancels and goes on watching when told to', () => {
+    let cancelled = 0;
+    const { log, press } = setUp(async () => {
+      cancelled += 1;
+    });
+    press('SIGINT');
+    expect(cancelled).toBe(1);
+    expect(log).toEqual([]);
+    press('SIGINT');
+    expect(log).toEqual(['cursor back', 'exit 130']);
+  });
+
+  it('stops the watching when the cancelling fails', async () => {
+    const { log, press } = setUp(async () => Promise.reject(new Error('server gone')));
+    press('SIGTERM');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(log).toEqual(['stop']);
+  });
+});
