@@ -182,6 +182,7 @@ export function operatorClient({ address, caPem, token }: Access) {
       const kind = TokenKind.TOKEN_KIND_OPERATOR;
       return (await unary(AccessServiceService.createToken, { kind, name: role, role, ttlMs: 0n, labels: {} })).secret;
     },
+    deleteAgent: (agent: string) => unary(FleetServiceService.deleteAgent, { agent }),
     /** Waits until that many agents are connected and hold every wanted pack (or have refused it). */
     online: (count: number, timeoutMs = 30_000): Promise<Agent[]> =>
       eventually(

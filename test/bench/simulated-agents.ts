@@ -1,0 +1,156 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PROTOCOL_MAX, PROTOCOL_MIN } from '@openline/proto/limits';
+import { enroll } from '../../agent/src/enrollment/enroll.ts';
+import type { IdentityStore } from '../../agent/src/enrollment/identity-store.ts';
+import { createLink } from '../../agent/src/link/link.ts';
+import { DEFAULT_LINK_POLICY } from '../../agent/src/link/link-machine.ts';
+import { openStream } from '../../agent/src/link/stream.ts';
+import type { PackLibrary } from '../../agent/src/packs/library.ts';
+import { createPackLibrary } from '../../agent/src/packs/pack-library.ts';
+import { systemClock } from '../../agent/src/tasks/clock.ts';
+import type { TaskEngine, Uplink } from '../../agent/src/tasks/engine.ts';
+import { createGroupLog, type GroupLog } from '../../agent/src/tasks/journal/group-log.ts';
+import { diskFs } from '../../agent/src/tasks/journal/log-fs.ts';
+import { createTaskEngine } from '../../agent/src/tasks/task-engine.ts';
+import { createLog } from '../../agent/src/telemetry/log.ts';
+import { eventually } from '../harness/eventually.ts';
+
+export interface Fleet {
+  stop(): Promise<void>;
+}
+
+export interface FleetConfig {
+  readonly dir: string;
+  /** host:port */
+  readonly server: string;
+  readonly caHash: string;
+  readonly agents: readonly { readonly name: string; readonly joinToken: string }[];
+  /** Enrolments under way at once. */
+  readonly concurrency: number;
+}
+
+interface Shared {
+  readonly journal: GroupLog;
+  readonly packs: PackLibrary;
+}
+
+const log = createLog('error', (line) => process.stderr.write(line));
+
+/** Enrols and starts all of them; resolves when the last one was started. The first fetches the packs, the others find them held. */
+export async function createFleet(config: FleetConfig): Promise<Fleet> {
+  await mkdir(config.dir, { recursive: true });
+  let trustedKeys: readonly string[] = [];
+  const shared: Shared = {
+    journal: await createGroupLog(
+      { fs: diskFs, clock: systemClock, log, probe: () => '{}\n' },
+      { path: join(config.dir, 'journal'), validBytes: 0 },
+    ),
+    packs: await createPackLibrary(
+      { clock: systemClock, random: Math.random, log, trustedKeys: () => trustedKeys, idle: () => false },
+      { dataDir: config.dir },
+    ),
+  };
+  const running: { stop(): Promise<void> }[] = [];
+  const start = async ({ name, joinToken }: { name: string; joinToken: string }): Promise<void> => {
+    const agent = await startSimulated(config, shared, name, joinToken);
+    trustedKeys = agent.trustedPackKeys;
+    running.push(agent);
+  };
+  const [first, ...rest] = config.agents;
+  if (first !== undefined) {
+    await start(first);
+    await eventually(() => shared.packs.held().length > 0, { what: 'the first agent to fetch its packs' });
+  }
+  const next = rest[Symbol.iterator]();
+  const inTurn = async (): Promise<void> => {
+    for (const agent of next) await start(agent);
+  };
+  await Promise.all(Array.from({ length: config.concurrency }, inTurn));
+  return {
+    async stop() {
+      await Promise.all(running.map((agent) => agent.stop()));
+      await shared.journal.close();
+    },
+  };
+}
+
+/** The agent's own parts, wired as `agent/src/agent.ts` does, but for what is shared and for what a simulated machine lacks. */
+async function startSimulated(config: FleetConfig, shared: Shared, name: string, joinToken: string) {
+  const [host = '', port = ''] = config.server.split(':');
+  const identity = await enroll(
+    { store: forgetful, clock: systemClock, random: Math.random, log, signal: new AbortController().signal },
+    { servers: [{ host, port: Number(port) }], name, joinToken, caHash: config.caHash, caFile: undefined },
+  );
+  const uplink: Uplink = { reports: (reports) => link.reports(reports), output: (chunk) => link.output(chunk) };
+  const engine: TaskEngine = await createTaskEngine(
+    { uplink, packs: shared.packs, log, sharedLog: shared.journal },
+    { dataDir: join(config.dir, name), agentName: name, interpreters: {} },
+  );
+  const instanceId = randomUUID();
+  const link = createLink(
+    {
+      clock: systemClock,
+      random: Math.random,
+      log,
+      openStream,
+      identity: () => identity,
+      enrollAgain: () => Promise.resolve(false),
+      handler: {
+        hello: () => ({
+          protocolMin: PROTOCOL_MIN,
+          protocolMax: PROTOCOL_MAX,
+          capabilities: [],
+          agentVersion: 'benchmark',
+          journalId: engine.journalId,
+          instanceId,
+          machineId: name,
+          labels: { role: 'bench' },
+          facts: { os: process.platform, arch: process.arch, hostname: name },
+          heldPacks: shared.packs.held(),
+          openRunIds: engine.openRunIds(),
+        }),
+        heartbeat: () => ({ ...engine.health(), rssBytes: 0n }),
+        opened: (welcome) => engine.sessionOpened(welcome.outputWindowBytes),
+        closed: () => engine.sessionClosed(),
+        writable: () => engine.sessionWritable(),
+        message({ kind }) {
+          switch (kind?.$case) {
+            case 'tasks':
+              return engine.offer(kind.value.tasks);
+            case 'cancel':
+              return engine.cancel(kind.value.runIds, kind.value.reason);
+            case 'resultAck':
+              return engine.resultsCommitted(kind.value.runIds);
+            case 'outputAck':
+              for (const { runId, committedBytes } of kind.value.positions)
+                engine.outputCommitted(runId, Number(committedBytes));
+              return;
+            case 'packsWanted':
+              void shared.packs
+                .want(kind.value.packs, (digest) => link.fetchPack(digest))
+                .then((states) => link.packStatus(states));
+              return;
+          }
+        },
+      },
+    },
+    { servers: [config.server], policy: { ...DEFAULT_LINK_POLICY, servers: 1 } },
+  );
+  link.start();
+  return {
+    trustedPackKeys: identity.trustedPackKeys,
+    async stop() {
+      await engine.stop('the benchmark is over');
+      await link.stop('the benchmark is over');
+    },
+  };
+}
+
+/** A simulated agent lives no longer than its process. */
+const forgetful: IdentityStore = {
+  load: () => Promise.resolve(undefined),
+  save: () => Promise.resolve(),
+  pendingKey: (generate) => Promise.resolve(generate()),
+};
