@@ -53,18 +53,29 @@ export async function startEmbedded(
   const { clock, log } = deps;
   const cluster = await prepareCluster(directory, deps.binaries ?? findBinaries());
   const closing = new AbortController();
-  let running = await bringUp(cluster, settings, 0, clock, closing.signal);
   // Whatever ends this process, an exit that can be seen takes PostgreSQL along.
-  const onExit = () => signalTo(running.pid, 'SIGINT');
+  let ours: number | undefined;
+  const onExit = () => ours !== undefined && signalTo(ours, 'SIGINT');
+  process.once('exit', onExit);
+  const bringUpDeps = {
+    clock,
+    signal: closing.signal,
+    launched: (pid: number) => {
+      ours = pid;
+    },
+  };
+  let running: Running;
   let guard: pg.Client;
   try {
+    running = await bringUp(cluster, settings, 0, bringUpDeps);
     guard = await claim(running);
   } catch (error) {
     const someoneElses = error instanceof OpenlineError && error.code === 'DATA_DIR_IN_USE';
-    if (!someoneElses) await stop(running.pid, clock);
+    if (ours !== undefined && !someoneElses) await stop(ours, clock);
+    process.off('exit', onExit);
     throw error;
   }
-  process.once('exit', onExit);
+  ours = running.pid;
   const logCheck = setInterval(() => trimLog(cluster), LOG_CHECK_MS).unref();
   let recovery = Promise.resolve();
   watch(guard);
@@ -119,7 +130,8 @@ export async function startEmbedded(
     const sinceMs = clock.nowMs();
     for (let pauseMs = RETRY_MIN_MS; !closing.signal.aborted; pauseMs = Math.min(pauseMs * 2, RETRY_MAX_MS)) {
       try {
-        running = await bringUp(cluster, settings, running.port, clock, closing.signal);
+        running = await bringUp(cluster, settings, running.port, bringUpDeps);
+        ours = running.pid;
         guard = await claim(running);
         watch(guard);
         deps.onBack(addressOf(running));

@@ -48,6 +48,14 @@ export interface Running extends Postmaster {
   readonly adopted: boolean;
 }
 
+export interface BringUpDeps {
+  readonly clock: Clock;
+  /** Gives up. */
+  readonly signal: AbortSignal;
+  /** Of a process that was started: from here on it must be stopped. */
+  launched(pid: number): void;
+}
+
 /**
  * Starts PostgreSQL, or finds it running, and waits until it is ready.
  * @param settings in addition to ours
@@ -58,8 +66,7 @@ export async function bringUp(
   cluster: Cluster,
   settings: Readonly<Record<string, string>>,
   preferredPort: number,
-  clock: Clock,
-  signal: AbortSignal,
+  { clock, signal, launched }: BringUpDeps,
 ): Promise<Running> {
   const startedMs = clock.nowMs();
   let attempt: Attempt | undefined;
@@ -84,6 +91,7 @@ export async function bringUp(
     if (attempt === undefined && !adopted) {
       const port = preferredPort !== 0 && pauseMs === 50 ? preferredPort : await freePort();
       if (findPostmaster(cluster.dataDir) === undefined) attempt = launch(cluster, settings, port);
+      if (attempt?.child.pid !== undefined) launched(attempt.child.pid);
     }
     await clock.sleep(POLL_MS, signal);
   }
