@@ -1,0 +1,260 @@
+import { hostname } from 'node:os';
+import type { Risk } from '@openline/packs';
+import { parsePublicKey } from '@openline/packs/signature';
+import { MAX_LABELS, MAX_OUTPUT_BYTES } from '@openline/proto/limits';
+import type { LogLevel } from '../telemetry/log.ts';
+import { isLabel, parseBytes, parseDuration, parseServer, type ServerAddress } from './values.ts';
+
+/**
+ * One key of the configuration: flags, environment variables, the file and the docs are made of it. Written by hand rather than with
+ * a schema library, which would be a tenth of the memory that an idle agent may take.
+ */
+export interface Key<T> {
+  /** Without the dashes. */
+  readonly flag: string;
+  /** May be given more than once. */
+  readonly multiple?: true;
+  readonly type: string;
+  /** As a person would write it; "" when there is none. */
+  readonly default: string;
+  /** Completes "expected …" in an error. */
+  readonly expects: string;
+  readonly description: string;
+  /** What the file, a flag or a variable says → the value; undefined when it cannot be read. */
+  readonly read: (raw: unknown) => T | undefined;
+}
+
+const key = <T>(definition: Key<T>): Key<T> => definition;
+
+const text = (accepts: (value: string) => boolean = (value) => value !== '') => ({
+  read: (raw: unknown) => (typeof raw === 'string' && accepts(raw) ? raw : undefined),
+});
+
+/** A YAML list, a repeated flag, or text separated by commas. */
+function list<T>(parse: (item: string) => T | undefined) {
+  return {
+    multiple: true as const,
+    read(raw: unknown): readonly T[] | undefined {
+      const given = Array.isArray(raw) ? raw : [raw];
+      if (given.length === 0 || !given.every((item) => typeof item === 'string')) return undefined;
+      const items = given.flatMap((item) => item.split(',')).map((item) => parse(item.trim()));
+      return items.every((item) => item !== undefined) ? items : undefined;
+    },
+  };
+}
+
+function integer(min: number, max: number) {
+  const read = (raw: unknown) => {
+    const value = typeof raw === 'string' && /^\d{1,9}$/.test(raw) ? Number(raw) : raw;
+    return typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max ? value : undefined;
+  };
+  return { type: 'integer', expects: `a whole number from ${min} to ${max}`, read };
+}
+
+function measured(parse: (given: string) => number | undefined, min: number, max: number) {
+  return {
+    read(raw: unknown) {
+      const value = typeof raw === 'string' ? parse(raw) : undefined;
+      return value !== undefined && value >= min && value <= max ? value : undefined;
+    },
+  };
+}
+
+function oneOf<T extends string>(...values: readonly T[]) {
+  return {
+    type: values.join(' | '),
+    expects: `one of ${values.join(', ')}`,
+    read: (raw: unknown) => values.find((value) => value === raw),
+  };
+}
+
+const path = { type: 'path', expects: 'a path', ...text() };
+
+/** {a: b} in the file; a=b, repeated or separated by commas, elsewhere. */
+function readLabels(raw: unknown): Readonly<Record<string, string>> | undefined {
+  const pairs: (readonly [string, unknown])[] = [];
+  if (typeof raw === 'object' && raw !== null && !Array.isArray(raw)) pairs.push(...Object.entries(raw));
+  else {
+    for (const given of Array.isArray(raw) ? raw : [raw]) {
+      if (typeof given !== 'string') return undefined;
+      for (const pair of given.split(',')) {
+        const at = pair.indexOf('=');
+        if (at < 1) return undefined;
+        pairs.push([pair.slice(0, at).trim(), pair.slice(at + 1).trim()]);
+      }
+    }
+  }
+  const labels: Record<string, string> = {};
+  for (const [name, value] of pairs) {
+    const label = typeof value === 'number' || typeof value === 'boolean' ? String(value) : value;
+    if (typeof label !== 'string' || !isLabel(name, label)) return undefined;
+    labels[name] = label;
+  }
+  return pairs.length <= MAX_LABELS ? labels : undefined;
+}
+
+function readKey(line: string): string | undefined {
+  try {
+    parsePublicKey(line);
+    return line;
+  } catch {
+    return undefined;
+  }
+}
+
+function readBoolean(raw: unknown): boolean | undefined {
+  if (typeof raw === 'boolean') return raw;
+  return raw === 'true' ? true : raw === 'false' ? false : undefined;
+}
+
+export const KEYS = {
+  servers: key<readonly ServerAddress[]>({
+    flag: 'server',
+    type: 'list of host[:port]',
+    default: 'localhost:5723',
+    expects: 'host or host:port, such as openline.example:5723',
+    description:
+      'The management servers, in the order of preference. The agent keeps to the first that answers, and goes back to it.',
+    ...list(parseServer),
+  }),
+  dataDir: key({
+    ...path,
+    flag: 'data-dir',
+    default: '/var/lib/openline/agent as root, else ~/.local/share/openline/agent',
+    description: 'Where the agent keeps its identity, journal, spool and packs. One agent per directory.',
+  }),
+  name: key({
+    flag: 'name',
+    type: 'text',
+    default: 'the host name',
+    expects: 'at most 253 letters, digits, dots, hyphens and underscores',
+    description: 'What the agent asks to be called when it enrols. The name it got then stays.',
+    ...text((value) => /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/.test(value)),
+  }),
+  labels: key({
+    flag: 'label',
+    multiple: true,
+    type: 'map',
+    default: '',
+    expects: `at most ${MAX_LABELS} of key=value`,
+    description: 'What operators select this agent by, such as role=web. Labels that the join token pins win.',
+    read: readLabels,
+  }),
+  joinToken: key({
+    flag: 'join-token',
+    type: 'text',
+    default: '',
+    expects: 'a join token',
+    description:
+      'Single use: turns this machine into an agent when it has no identity, or when its identity was refused. Prefer the file or the environment variable: flags are visible to other users of the machine.',
+    ...text(),
+  }),
+  joinTokenFile: key({
+    ...path,
+    flag: 'join-token-file',
+    default: '',
+    description: 'A file that holds the join token. Read when the agent enrols.',
+  }),
+  caHash: key({
+    flag: 'ca-hash',
+    type: 'text',
+    default: '',
+    expects: 'sha256: and 64 hexadecimal digits',
+    description:
+      'The hash of the public key of the server’s CA, as `openline tokens create --join` prints it. Needed to enrol, unless `caFile` is given.',
+    ...text((value) => /^sha256:[0-9a-fA-F]{64}$/.test(value)),
+  }),
+  caFile: key({
+    ...path,
+    flag: 'ca',
+    default: '',
+    description: 'Instead of `caHash`: the certificate of the server’s CA, PEM.',
+  }),
+  trustedPackKeys: key<readonly string[]>({
+    flag: 'trusted-pack-key',
+    type: 'list of minisign public keys',
+    default: 'those that the server gave at enrolment',
+    expects: 'minisign public keys, such as RWQ…',
+    description: 'Whose packs may run here. When set, no server can add to it.',
+    ...list(readKey),
+  }),
+  allowPackDowngrade: key({
+    flag: 'allow-pack-downgrade',
+    type: 'boolean',
+    default: 'false',
+    expects: 'true or false',
+    description: 'Accept an older version of a pack than one that was held here.',
+    read: readBoolean,
+  }),
+  'tasks.concurrency': key({
+    flag: 'tasks-concurrency',
+    ...integer(1, 1000),
+    default: '8',
+    description: 'Tasks that run at the same time.',
+  }),
+  'tasks.queueLimit': key({
+    flag: 'tasks-queue-limit',
+    ...integer(0, 100_000),
+    default: '256',
+    description: 'Accepted tasks that wait for their turn; one more is rejected with QUEUE_FULL.',
+  }),
+  'tasks.allow': key<readonly string[]>({
+    flag: 'tasks-allow',
+    type: 'list of patterns',
+    default: '*/*',
+    expects: 'patterns of pack/task, such as linux/* or utility/ping',
+    description: 'The tasks that may run here. No server can overrule it.',
+    ...list((item) => (/^[a-z0-9*-]+\/[a-z0-9*-]+$/.test(item) ? item : undefined)),
+  }),
+  'tasks.maxRisk': key<Risk>({
+    flag: 'tasks-max-risk',
+    ...oneOf<Risk>('read', 'change', 'dangerous'),
+    default: 'dangerous',
+    description: 'Tasks of a higher risk do not run here. No server can overrule it.',
+  }),
+  'tasks.killGrace': key({
+    flag: 'tasks-kill-grace',
+    type: 'duration',
+    default: '5s',
+    expects: 'a duration from 0s to 10m, such as 5s',
+    description: 'Between TERM and KILL, when a task is cancelled or takes too long.',
+    ...measured(parseDuration, 0, 600_000),
+  }),
+  'tasks.outputCap': key({
+    flag: 'tasks-output-cap',
+    type: 'size',
+    default: '8MiB',
+    expects: 'a size from 1KiB to 8MiB, such as 512KiB',
+    description: 'Output kept of one task; the rest is counted and dropped.',
+    ...measured(parseBytes, 1024, MAX_OUTPUT_BYTES),
+  }),
+  'tasks.spoolLimit': key({
+    flag: 'tasks-spool-limit',
+    type: 'size',
+    default: '1GiB',
+    expects: 'a size from 1MiB to 1024GiB, such as 1GiB',
+    description: 'Output on disk of all tasks together that the server has not confirmed.',
+    ...measured(parseBytes, 1024 ** 2, 1024 ** 4),
+  }),
+  logLevel: key<LogLevel>({
+    flag: 'log-level',
+    ...oneOf<LogLevel>('debug', 'info', 'warn', 'error'),
+    default: 'info',
+    description: 'The least severe log lines that are written.',
+  }),
+};
+
+export type KeyName = keyof typeof KEYS;
+export const KEY_NAMES = Object.keys(KEYS).filter((name): name is KeyName => Object.hasOwn(KEYS, name));
+
+/** tasks.queueLimit → OPENLINE_AGENT_TASKS_QUEUE_LIMIT */
+export function envOf(name: KeyName): string {
+  return `OPENLINE_AGENT_${name
+    .replaceAll('.', '_')
+    .replace(/([A-Z])/g, '_$1')
+    .toUpperCase()}`;
+}
+
+export function defaultName(): string {
+  return hostname().replace(/[^A-Za-z0-9._-]/g, '-') || 'agent';
+}
