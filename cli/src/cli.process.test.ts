@@ -323,6 +323,14 @@ describe('the other commands', () => {
     expect(server.tokensMade.at(-1)).toMatchObject({ labels: { role: 'web' } });
   });
 
+  it('tokens create NAME prints the secret alone, so that a shell can take it', async () => {
+    const { code, stdout } = await openline(['tokens', 'create', 'ci', '--role', 'viewer', '--ttl', '30d'], env).end;
+    expect(code).toBe(0);
+    expect(stdout).toBe('olt_secret\n');
+    expect(server.tokensMade.at(-1)).toMatchObject({ name: 'ci', role: 'viewer', ttlMs: 2_592_000_000n, labels: {} });
+    expect((await openline(['tokens', 'create'], env).end).code).toBe(2);
+  });
+
   it('trace shows the link, then each frame with what it added to the wire', async () => {
     const frame = {
       atUnixUs: 1_700_000_000_123_456n,

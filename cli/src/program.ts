@@ -245,9 +245,8 @@ function addPacks(program: Command, { io, output, flagsOf, collect, run }: Tools
     .argument('<file...>', 'pack files')
     .option(
       '--public-key <file or key>',
-      'trusted key; repeat it for more (default: that of the server on this machine)',
+      'trusted key; repeat it for more (default: those of the server on this machine)',
       collect,
-      [],
     )
     .action(async (files: string[], flags: { publicKey?: string[] }) =>
       run((await import('./commands/pack-files.ts')).verifyCommand(files, flags, io)),
@@ -283,7 +282,6 @@ function addAccess(program: Command, { io, output, flagsOf, collect, run }: Tool
       '--label <key=value>',
       'join tokens: a label that the agent gets and cannot change; repeat it for more',
       collect,
-      [],
     )
     .addOption(output())
     .action(async (name: string | undefined, flags: CreateTokenFlags, command: Command) =>

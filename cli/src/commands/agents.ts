@@ -10,6 +10,8 @@ import { type AgentView, agentView } from '../views/agent.ts';
 import { at } from '../views/values.ts';
 import { type GlobalFlags, type OutputFlag, withClient } from './context.ts';
 
+const names = new Intl.Collator('en', { numeric: true });
+
 export function listAgents(
   flags: OutputFlag & { selector?: string | undefined; all?: boolean | undefined },
   global: GlobalFlags,
@@ -18,7 +20,7 @@ export function listAgents(
   return withClient(global, io, async (client) => {
     const request = { selector: flags.selector ?? '', includeRevoked: flags.all === true };
     const { agents } = await client.unary(FleetServiceService.listAgents, request);
-    const views = agents.map(agentView).sort((a, b) => (a.name < b.name ? -1 : 1));
+    const views = agents.map(agentView).sort((a, b) => names.compare(a.name, b.name));
     if (flags.output !== 'table') await printItems(io, flags.output, views);
     else if (views.length > 0) printLines(io, renderAgents(views, io));
     else if (flags.selector === undefined)

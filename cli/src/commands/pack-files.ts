@@ -1,4 +1,4 @@
-import { open, readFile } from 'node:fs/promises';
+import { open, readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isErrno } from '../config/file.ts';
 import { candidates, findLocalServer, readSecret } from '../config/local-server.ts';
@@ -41,8 +41,16 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
 }
 
 /** The key of this site: made by the server at its first start, beside its client.json. */
-function siteKey(localServer: string | undefined, half: 'key' | 'pub'): string | undefined {
-  return localServer === undefined ? undefined : join(dirname(localServer), 'keys', `packs.${half}`);
+function siteKey(localServer: string | undefined): string | undefined {
+  return localServer === undefined ? undefined : join(dirname(localServer), 'keys', 'packs.key');
+}
+
+/** The public keys that the server on this machine trusts. */
+async function siteTrustedKeys(localServer: string | undefined): Promise<string[]> {
+  if (localServer === undefined) return [];
+  const dir = join(dirname(localServer), 'trusted-keys');
+  const names = await readdir(dir).catch(() => []);
+  return names.filter((name) => name.endsWith('.pub')).map((name) => join(dir, name));
 }
 
 /** --key signs; else FILE.minisig, when it is there; else the site key signs. */
@@ -57,7 +65,7 @@ export async function signatureFor(input: {
   if (key !== undefined) return sign(path, content, resolve(io.cwd, key), io);
   const beside = await readIfThere(`${path}.minisig`);
   if (beside !== undefined) return { signature: beside.toString('utf8'), signedBy: `${basename(path)}.minisig` };
-  const site = siteKey(localServer, 'key');
+  const site = siteKey(localServer);
   if (site !== undefined && (await readIfThere(site)) !== undefined) return sign(path, content, site, io);
   throw usageError(
     `${basename(path)} is not signed, and there is no key to sign it with`,
@@ -78,7 +86,7 @@ export async function signCommand(
   io: Io,
 ): Promise<number> {
   const { found } = await findLocalServer(candidates(io.cwd, io.env, io.home));
-  const keyPath = flags.key === undefined ? siteKey(found?.path, 'key') : resolve(io.cwd, flags.key);
+  const keyPath = flags.key === undefined ? siteKey(found?.path) : resolve(io.cwd, flags.key);
   if (keyPath === undefined)
     throw usageError('there is no key to sign with', 'Give --key FILE; `openline packs keygen` makes one.');
   for (const file of files) {
@@ -97,8 +105,7 @@ export async function verifyCommand(
 ): Promise<number> {
   const { parsePublicKey, verifyPack } = await import('@openline/packs');
   const { found } = await findLocalServer(candidates(io.cwd, io.env, io.home));
-  const site = siteKey(found?.path, 'pub');
-  const given = flags.publicKey ?? (site === undefined ? [] : [site]);
+  const given = flags.publicKey ?? (await siteTrustedKeys(found?.path));
   if (given.length === 0)
     throw usageError('there is no public key to verify with', 'Give --public-key FILE, or the key itself.');
   const keys = [];

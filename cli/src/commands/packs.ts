@@ -113,23 +113,27 @@ export function pullPack(
       throw new CliError('PACK_UNKNOWN', `there is no pack ${ref}`, '`openline packs list` shows the packs.');
     // The name is a pack's own; basename keeps a strange server from choosing the folder.
     const path = join(resolve(io.cwd, flags.dir ?? '.'), basename(`${pack.name}-${pack.version}.yaml`));
-    for (const [file, bytes] of [
-      [path, content],
-      [`${path}.minisig`, signature],
-    ] as const) {
-      try {
-        await writeFile(file, bytes, { flag: 'wx' });
-      } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        throw new CliError(
-          'REQUEST_INVALID',
-          `cannot write ${file}: ${reason}`,
-          'Choose another folder with --dir, or move the file that is there.',
-          { cause: error },
-        );
-      }
-      io.out.write(`${file}\n`);
-    }
+    for (const file of await pullPackFiles(path, content, signature)) io.out.write(`${file}\n`);
     return EXIT.ok;
   });
+}
+
+/** Replaces nothing. @returns what was written */
+export async function pullPackFiles(
+  path: string,
+  content: Uint8Array,
+  signature: string | undefined,
+): Promise<string[]> {
+  const files: [string, string | Uint8Array][] = [[path, content]];
+  if (signature !== undefined) files.push([`${path}.minisig`, signature]);
+  for (const [file, bytes] of files) {
+    try {
+      await writeFile(file, bytes, { flag: 'wx' });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      const next = 'Choose another folder with --dir, or move the file that is there.';
+      throw new CliError('REQUEST_INVALID', `cannot write ${file}: ${reason}`, next, { cause: error });
+    }
+  }
+  return files.map(([file]) => file);
 }

@@ -19,6 +19,7 @@ const { DISPATCH_STATE_CANCELLED, DISPATCH_STATE_SENT, DISPATCH_STATE_SUCCEEDED 
 interface FakeRun {
   readonly id: string;
   readonly spec: RunSpec;
+  readonly createdUnixMs: bigint;
   readonly dispatches: Map<string, Dispatch>;
   readonly output: ReadOutputResponse[];
   readonly changed: EventEmitter;
@@ -53,12 +54,14 @@ export function createRuns(): FakeRuns {
     if (run === undefined) throw new OpenlineError('RUN_UNKNOWN', `there is no run ${runId}`);
     return run;
   };
+  const ended = (run: FakeRun) => [...run.dispatches.values()].every(({ endedUnixMs }) => endedUnixMs > 0n);
   const message = (run: FakeRun): Run =>
     runMessage([...run.dispatches.values()], {
       id: run.id,
       spec: run.spec,
       taskName: run.spec.task.split('/')[1] ?? '',
-      createdUnixMs: BigInt(Date.now()),
+      createdUnixMs: run.createdUnixMs,
+      ...(ended(run) ? { endedUnixMs: run.createdUnixMs + 1_500n } : {}),
       cancelledBy: run.cancelledBy,
       retryOf: run.retryOf,
     });
@@ -66,6 +69,7 @@ export function createRuns(): FakeRuns {
     const run: FakeRun = {
       id: `run-${all.size + 1}`,
       spec,
+      createdUnixMs: BigInt(Date.now()),
       dispatches: new Map(names.map((name) => [name, dispatchMessage(name, DISPATCH_STATE_SENT)])),
       output: [],
       changed: new EventEmitter().setMaxListeners(100),

@@ -31,8 +31,11 @@ export function applyWatch(
   return { model: { run, dispatches }, changed };
 }
 
+// node-2 before node-10.
+const names = new Intl.Collator('en', { numeric: true });
+
 export function byName(a: DispatchView, b: DispatchView): number {
-  return a.agent < b.agent ? -1 : a.agent > b.agent ? 1 : 0;
+  return names.compare(a.agent, b.agent);
 }
 
 export function documentOf(model: RunModel): RunDocument {

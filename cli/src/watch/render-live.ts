@@ -47,6 +47,8 @@ function titleLine(model: RunModel, screen: Screen): string {
   return paint.bold(text);
 }
 
+const LOOKED_AT = 1_000;
+
 function mostInteresting(model: RunModel, room: number): DispatchView[] {
   const byState = new Map<StateView, DispatchView[]>();
   for (const dispatch of model.dispatches.values()) {
@@ -56,7 +58,8 @@ function mostInteresting(model: RunModel, room: number): DispatchView[] {
   }
   const shown: DispatchView[] = [];
   for (const state of INTEREST) {
-    const list = byState.get(state) ?? [];
+    // Ten times a second: of 50,000 queued ones only some are looked at.
+    const list = (byState.get(state) ?? []).slice(0, LOOKED_AT);
     shown.push(...list.sort(state === 'succeeded' ? latestEndFirst : byName).slice(0, room - shown.length));
     if (shown.length >= room) break;
   }
