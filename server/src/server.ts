@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { createAccessService } from './access/access-service.ts';
 import { ensureAdminToken, writeClientFile } from './access/first-token.ts';
@@ -44,6 +45,7 @@ const SENT_GRACE_MS = 30_000;
 const CERTIFICATE_CHECK_MS = 3600_000;
 const OPERATOR_GRACE_MS = 1_000;
 const FLUSH_TIMEOUT_MS = 5_000;
+const CENSUS_MS = 15_000;
 
 /** Wires the domains together; the only place that names concrete classes. */
 export async function startServer(config: Config, log: Logger): Promise<RunningServer> {
@@ -91,6 +93,10 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         metrics.commitFlushSeconds.with({ batch }).observe(seconds);
       },
       observeEnd: (state) => metrics.dispatches.with({ state }).inc(),
+      observeOutput(bytes, droppedBytes) {
+        metrics.outputBytes.inc(bytes);
+        metrics.outputDroppedBytes.inc(droppedBytes);
+      },
     });
     const loseUnknown = async (agentIds: readonly string[], now: Date) => {
       desk.changedInStore(await runStore.loseUnknown(agentIds, now));
@@ -165,6 +171,14 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       },
     );
     closers.push(() => sweeper.stop());
+    const census = setInterval(() => {
+      // When the database does not answer, the gauge keeps what it said last; openline_database_up tells why.
+      agents.count().then(
+        (count) => metrics.agentsKnown.set(count),
+        () => {},
+      );
+    }, CENSUS_MS);
+    closers.push(() => clearInterval(census));
     sessions.start();
 
     let identity = await ca.serverIdentity(config.advertise);
@@ -227,6 +241,12 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     }, CERTIFICATE_CHECK_MS);
     closers.push(() => clearInterval(renewal));
 
+    const caExpires = new X509Certificate(ca.caPem).validToDate;
+    metrics.beforeScrape(() => {
+      const inSeconds = (date: Date) => (date.getTime() - clock.now().getTime()) / 1000;
+      metrics.certificateExpiry.with({ certificate: 'ca' }).set(inSeconds(caExpires));
+      metrics.certificateExpiry.with({ certificate: 'server' }).set(inSeconds(identity.notAfter));
+    });
     const telemetry = await startTelemetryHttp({
       listen: config.metricsListen,
       metrics,

@@ -36,6 +36,7 @@ export interface DeskDeps {
   onFault(what: string, error: unknown, pending: number): void;
   observeBatch?(kind: 'changes' | 'output', size: number, seconds: number): void;
   observeEnd?(state: string): void;
+  observeOutput?(bytes: number, droppedBytes: number): void;
 }
 
 export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
@@ -96,6 +97,10 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
         return change !== undefined && change.epoch > 0 && isEnd(change.state);
       });
       if (acks.length > 0) deps.resultsDurable(acks);
+      deps.observeOutput?.(
+        0,
+        sum([...merged.values()], (change) => change.outputDroppedBytes ?? 0),
+      );
       noteChanged(applied.flatMap(({ state, ...ids }) => (state === undefined ? [] : [{ ...ids, state }])));
     },
   });
@@ -108,6 +113,10 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
       await store.storeOutput(chunks);
       fault = undefined;
       deps.observeBatch?.('output', chunks.length, (clock.nowMs() - startedMs) / 1000);
+      deps.observeOutput?.(
+        sum(chunks, (chunk) => chunk.data.byteLength),
+        0,
+      );
       const ends = new Map<string, { agentId: string; runId: string; committedBytes: number }>();
       for (const { runId, agentId, offset, data } of chunks) {
         ends.set(`${runId} ${agentId}`, { agentId, runId, committedBytes: offset + data.byteLength });
@@ -141,4 +150,8 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
     },
     fault: () => fault,
   };
+}
+
+function sum<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((total, item) => total + of(item), 0);
 }
