@@ -1,18 +1,15 @@
-import { join } from 'node:path';
 import type { TaskResult } from '@openline/proto/agent';
-import type { Clock, EngineLog } from './clock.ts';
+import type { Clock, EngineLog, Timer } from './clock.ts';
 import { type Input, type Stop, step } from './dispatch-machine.ts';
 import type { ExecutorHealth, TaskEngine, Uplink } from './engine.ts';
 import type { Journal } from './journal/journal.ts';
 import { encodeResult, type JournalRecord } from './journal/records.ts';
-import { createLaunch, type LaunchContext } from './launcher.ts';
 import { createMemory, type Memory, REMEMBER_AFTER_EXPIRY_MS } from './memory.ts';
-import { createOutputSender } from './output/sender.ts';
-import { createOutputSpool, type OutputSpool, type SpoolBudget } from './output/spool.ts';
-import { bootId, startTicks } from './process/groups.ts';
-import { createReporter, createThrottle } from './reporter.ts';
+import { createOutputs, type Outputs } from './output/outputs.ts';
+import { createReporter } from './reporter.ts';
 import { resultOf } from './results.ts';
 import { journalRunOf, type Run } from './run.ts';
+import { createStarter, type StarterConfig, sayStarted } from './starter.ts';
 import { createWaitingRoom } from './waiting-room.ts';
 
 /** Drives every dispatch through its state machine: performs the actions, feeds back what came of them. */
@@ -44,11 +41,9 @@ export interface Executor
   waitingBytes(): number;
   running(): number;
   readonly memory: Memory;
-  readonly budget: SpoolBudget;
+  readonly outputs: Outputs;
   /** A dispatch of an earlier process. */
   adopt(run: Run): void;
-  /** Its result is committed, its output may not be. */
-  adoptOutput(runId: string, spool: OutputSpool): void;
   /** Starts nothing of what waits before the server could cancel it: until a moment after the next session opens, or 30 s. */
   holdUntilSession(): void;
   stop(reason: string): Promise<void>;
@@ -66,22 +61,19 @@ export interface ExecutorConfig {
   readonly spoolDir: string;
   readonly spoolLimitBytes: number;
   readonly selfCheckMs: number;
-  readonly launch: LaunchContext;
+  readonly launch: StarterConfig;
 }
 
-const PROGRESS_EVERY_MS = 250;
 const HOLD_MS = 30_000;
 const HOLD_AFTER_SESSION_MS = 1_000;
 
 export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Executor {
   const { clock, log, journal, uplink } = deps;
   const runs = new Map<string, Run>();
-  /** Output whose result is committed already. */
-  const draining = new Map<string, OutputSpool>();
-  const budget: SpoolBudget = { freeBytes: config.spoolLimitBytes };
+  const outputs = createOutputs(uplink, { directory: config.spoolDir, limitBytes: config.spoolLimitBytes });
   const reporter = createReporter((reports) => uplink.reports(reports));
-  const sender = createOutputSender({ send: (chunk) => uplink.output(chunk), onDrained });
-  const memory = createMemory(clock, dropOutput);
+  const memory = createMemory(clock, outputs.remove);
+  const starter = createStarter({ clock, journal, outputs, reporter, apply }, config.launch);
   const room = createWaitingRoom(clock, (run) =>
     apply(run, {
       kind: 'stop',
@@ -93,7 +85,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
   let stopping = false;
   let held = false;
   let becameIdle: (() => void) | undefined;
-  let boot: Promise<string> | undefined;
+  let holdTimer: Timer | undefined;
 
   journal.follow(function* () {
     const offsetMs = clock.unixMs() - clock.nowMs();
@@ -124,7 +116,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
           journalStart(run);
           break;
         case 'launch':
-          launch(run);
+          starter.launch(run);
           break;
         case 'kill':
           run.launch?.stop();
@@ -165,70 +157,10 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
   }
 
   function journalStart(run: Run): void {
-    prepare(run);
+    starter.prepare(run);
     journal.append([startedRecord(run)], 'synced', (error) =>
       apply(run, error === undefined ? { kind: 'startJournalled' } : journalFailed(error)),
     );
-  }
-
-  function prepare(run: Run): void {
-    if (run.work === undefined) return;
-    const spool = createOutputSpool(join(config.spoolDir, run.id), budget);
-    run.spool = spool;
-    run.outputDrained = false;
-    sender.add(run.id, spool);
-    const progress = createThrottle<{ percent: number | undefined; note: string }>(clock, PROGRESS_EVERY_MS, (line) => {
-      if (run.state.kind === 'running') reporter.progress({ runId: run.id, ...line });
-    });
-    run.launch = createLaunch(config.launch, {
-      ...run.work,
-      runId: run.id,
-      spool,
-      onStarted: (pid) => onStarted(run, pid),
-      onOutput: () => sender.kept(run.id),
-      onProgress: progress.push,
-      onEnded(ending) {
-        progress.stop();
-        apply(run, { kind: 'exited', ending });
-      },
-    });
-    run.launch.prepare();
-  }
-
-  function launch(run: Run): void {
-    if (run.result !== undefined) {
-      // A ping: its result was journalled with its acceptance.
-      sayStarted(run);
-      apply(run, { kind: 'exited', ending: { end: 'succeeded', code: '', reason: '' } });
-      return;
-    }
-    const timeoutMs = run.task?.timeoutMs || run.work?.ready.task.timeoutMs || 0;
-    const seconds = timeoutMs / 1_000;
-    run.timeout = clock.after(timeoutMs, () => {
-      const reason = `it ran longer than its timeout of ${seconds} s`;
-      apply(run, { kind: 'stop', stop: { end: 'timed_out', code: 'TASK_TIMED_OUT', reason } });
-    });
-    run.launched = true;
-    run.launch?.start();
-  }
-
-  function onStarted(run: Run, pid: number | undefined): void {
-    run.startedUnixMs = clock.unixMs();
-    sayStarted(run);
-    if (pid !== undefined) void nameProcess(run, pid);
-  }
-
-  function sayStarted(run: Run): void {
-    reporter.started({ runId: run.id, atUnixMs: wholeMs(run.startedUnixMs) });
-  }
-
-  /** So that the next process of the agent can end it if this one dies. */
-  async function nameProcess(run: Run, pid: number): Promise<void> {
-    boot ??= bootId();
-    const [ticks, bootName] = [await startTicks(pid), await boot];
-    if (ticks === undefined || run.state.kind !== 'running') return;
-    run.process = { pid, ticks, boot: bootName };
-    journal.append([{ t: 'process', run: run.id, ...run.process }], 'written');
   }
 
   function finish(run: Run): void {
@@ -244,7 +176,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
     run.task = undefined;
     run.work = undefined;
     run.launch = undefined;
-    if (run.spool !== undefined) sender.complete(run.id);
+    if (run.spool !== undefined) outputs.complete(run.id);
     if (run.result !== undefined) {
       reporter.result(run.result);
     } else {
@@ -281,23 +213,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
     memory.remember(run.id, untilMs);
     const forgetUnixMs = Math.round(untilMs - clock.nowMs() + clock.unixMs());
     journal.append([{ t: 'committed', run: run.id, forget: forgetUnixMs }], 'written');
-    if (run.spool === undefined) return;
-    draining.set(run.id, run.spool);
-    if (run.outputDrained) dropOutput(run.id);
-  }
-
-  function onDrained(runId: string): void {
-    const run = runs.get(runId);
-    if (run === undefined) dropOutput(runId);
-    else run.outputDrained = true;
-  }
-
-  function dropOutput(runId: string): void {
-    const spool = draining.get(runId);
-    if (spool === undefined) return;
-    draining.delete(runId);
-    sender.remove(runId);
-    void spool.remove();
+    outputs.resultCommitted(run.id);
   }
 
   function repeat(run: Run): void {
@@ -305,7 +221,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
     const { kind } = run.state;
     if (kind === 'waiting') sayAccepted(run, room.positionOf(run) ?? room.queued() + 1);
     if (kind === 'starting' || kind === 'running') sayAccepted(run, 0);
-    if (kind === 'running' && run.startedUnixMs > 0) sayStarted(run);
+    if (kind === 'running' && run.startedUnixMs > 0) sayStarted(reporter, run);
     if (kind === 'ended' && run.result !== undefined) reporter.result(run.result);
   }
 
@@ -318,7 +234,8 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
   }
 
   function hold(forMs: number): void {
-    clock.after(forMs, () => {
+    holdTimer?.cancel();
+    holdTimer = clock.after(forMs, () => {
       held = false;
       startQueued();
     });
@@ -335,7 +252,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
   return {
     apply,
     memory,
-    budget,
+    outputs,
     reserve() {
       if (held || stopping || room.queued() > 0 || slotsTaken >= config.concurrency) return false;
       slotsTaken += 1;
@@ -343,7 +260,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
     },
     accept(run, records, then) {
       runs.set(run.id, run);
-      if (run.holdsSlot) prepare(run);
+      if (run.holdsSlot) starter.prepare(run);
       else room.enter(run);
       journal.append(run.holdsSlot ? [...records, startedRecord(run)] : records, 'synced', (error) => {
         if (error === undefined && run.holdsSlot && clock.nowMs() >= run.expiresAtMs) {
@@ -390,17 +307,10 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
     running: () => slotsTaken,
     adopt(run) {
       runs.set(run.id, run);
-      if (run.spool !== undefined) {
-        sender.add(run.id, run.spool);
-        if (run.state.kind === 'ended' && run.result !== undefined) sender.complete(run.id);
-      }
       if (run.state.kind === 'waiting') room.enter(run);
-      if (run.state.kind === 'ended' && run.result === undefined) finish(run);
-    },
-    adoptOutput(runId, spool) {
-      draining.set(runId, spool);
-      sender.add(runId, spool);
-      sender.complete(runId);
+      if (run.state.kind !== 'ended') return;
+      if (run.result === undefined) finish(run);
+      else outputs.complete(run.id);
     },
     holdUntilSession() {
       held = true;
@@ -420,14 +330,14 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
         if (run !== undefined) apply(run, { kind: 'committed' });
       }
     },
-    outputCommitted: sender.committed,
+    outputCommitted: outputs.committed,
     sessionOpened(outputWindowBytes) {
       for (const run of runs.values()) repeat(run);
-      sender.opened(outputWindowBytes);
+      outputs.opened(outputWindowBytes);
       if (held) hold(HOLD_AFTER_SESSION_MS);
     },
-    sessionClosed: sender.closed,
-    sessionWritable: sender.writable,
+    sessionClosed: outputs.closed,
+    sessionWritable: outputs.writable,
     health(): ExecutorHealth {
       let spooledResults = 0;
       for (const run of runs.values()) if (run.state.kind === 'ended') spooledResults += 1;
@@ -436,7 +346,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
         queued: room.size(),
         capacity: config.concurrency,
         spooledResults,
-        spooledOutputBytes: BigInt(sender.pendingBytes()),
+        spooledOutputBytes: BigInt(outputs.pendingBytes()),
         executorCheckedMsAgo: Math.max(0, Math.round(clock.nowMs() - journal.lastSyncedMs())),
         fault: fault(),
       };
@@ -452,9 +362,10 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
       tellIdle();
       await idle;
       reporter.flush();
-      sender.closed();
+      outputs.closed();
       room.close();
-      for (const run of runs.values()) await run.spool?.release();
+      holdTimer?.cancel();
+      await outputs.release();
       log.info({ waiting: room.size() }, 'the task engine stopped');
     },
   };

@@ -46,6 +46,22 @@ export interface LaunchContext {
   readonly home: string;
   readonly outputLimitBytes: number;
   readonly killGraceMs: number;
+  /** Resolves when this one may fork. */
+  readonly spawnTurn: () => Promise<void>;
+}
+
+/** Forking blocks the event loop for milliseconds: the first at once, the others of a burst with a turn of the loop between. */
+export function createTurnstile(): () => Promise<void> {
+  let last: Promise<void> | undefined;
+  return () => {
+    const mine = last ?? Promise.resolve();
+    const after = mine.then(() => new Promise<void>((resolve) => setImmediate(resolve)));
+    last = after;
+    void after.then(() => {
+      if (last === after) last = undefined;
+    });
+    return mine;
+  };
 }
 
 export function createLaunch(context: LaunchContext, spec: LaunchSpec): Launch {
@@ -70,6 +86,7 @@ function processLaunch(context: LaunchContext, spec: LaunchSpec): Launch {
     try {
       prepared ??= prepare();
       const plan = await prepared;
+      await context.spawnTurn();
       if (stopWanted) throw new OpenlineError('SPAWN_FAILED', 'it was stopped before its process began');
       const { killGraceMs, clock } = context;
       process = await runProcess(

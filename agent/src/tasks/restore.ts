@@ -7,7 +7,7 @@ import type { Executor } from './executor.ts';
 import type { Journal } from './journal/journal.ts';
 import type { JournalRun } from './journal/replay.ts';
 import { REMEMBER_AFTER_EXPIRY_MS } from './memory.ts';
-import { createOutputSpool, measureSpool, type OutputSpool } from './output/spool.ts';
+import { measureSpool, type OutputSpool } from './output/spool.ts';
 import { orphanedGroups, signalGroup } from './process/groups.ts';
 import { isRunId, newRun, type Run } from './run.ts';
 
@@ -51,14 +51,15 @@ export async function restore(
         MAX_TTL_MS + REMEMBER_AFTER_EXPIRY_MS,
       );
       executor.memory.remember(old.runId, clock.nowMs() + leftMs);
-      if (spool !== undefined) executor.adoptOutput(old.runId, spool);
+      executor.outputs.complete(old.runId);
+      executor.outputs.resultCommitted(old.runId);
       continue;
     }
     const run = runOf(old, spool, stillRan.has(old.runId), clock);
     if (run.task !== undefined && run.state.kind === 'waiting') waiting.push({ run, task: run.task });
     executor.adopt(run);
   }
-  for (const spool of spools.values()) await spool.remove();
+  for (const runId of spools.keys()) executor.outputs.remove(runId);
   return waiting;
 }
 
@@ -74,7 +75,6 @@ function runOf(old: JournalRun, spool: OutputSpool | undefined, stillRan: boolea
     startedUnixMs: old.startedUnixMs,
     process: old.process,
     spool,
-    outputDrained: spool === undefined,
   };
   if (old.result !== undefined) {
     return newRun({ ...fields, task: undefined, state: endedState(), result: fitted(old.result, spool) });
@@ -103,7 +103,7 @@ async function openSpools(directory: string, executor: Executor): Promise<Map<st
   const spools = new Map<string, OutputSpool>();
   for (const name of await readdir(directory)) {
     const path = join(directory, name);
-    if (isRunId(name)) spools.set(name, createOutputSpool(path, executor.budget, measureSpool(await readFile(path))));
+    if (isRunId(name)) spools.set(name, executor.outputs.open(name, measureSpool(await readFile(path))));
     else await rm(path, { recursive: true, force: true });
   }
   return spools;

@@ -29,7 +29,6 @@ export interface Run {
   timeout: Timer | undefined;
   spool: OutputSpool | undefined;
   result: TaskResult | undefined;
-  outputDrained: boolean;
 }
 
 export function newRun(
@@ -47,7 +46,6 @@ export function newRun(
     timeout: undefined,
     spool: undefined,
     result: undefined,
-    outputDrained: true,
     ...fields,
   };
 }

@@ -95,7 +95,6 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
       spoolLimitBytes: config.spoolLimitBytes ?? 1024 * 1024 * 1024,
       selfCheckMs: config.selfCheckMs ?? 10_000,
       launch: {
-        clock,
         eventLog: createEventLog(join(config.dataDir, 'events')),
         workRoot,
         agentName: config.agentName,

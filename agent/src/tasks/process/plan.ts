@@ -1,6 +1,8 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { buildArgv, type Interpreter, parameterEnvironment } from '@openline/packs';
+import type { Interpreter } from '@openline/packs';
+// Not from the whole of packs: its parser would be most of an idle agent's memory.
+import { buildArgv, parameterEnvironment } from '@openline/packs/process';
 import { OpenlineError } from '@openline/proto/errors';
 import type { ReadyTask } from '../../packs/library.ts';
 
