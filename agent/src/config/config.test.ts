@@ -82,7 +82,7 @@ describe('a wrong configuration', () => {
       /^OPENLINE_AGENT_TASKS_KILL_GRACE: /,
     );
     const file = yaml('tasks: { queueLimit: many }');
-    expect(await problem({ file })).toBe(`tasks.queueLimit in ${file}: expected a whole number from 0 to 100000`);
+    expect(await problem({ file })).toBe(`tasks.queueLimit in ${file}: expected a whole number from 0 to 4000`);
   });
 
   it('is a key that does not exist, at any depth', async () => {

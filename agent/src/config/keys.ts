@@ -194,7 +194,8 @@ export const KEYS = {
   }),
   'tasks.queueLimit': key({
     flag: 'tasks-queue-limit',
-    ...integer(0, 100_000),
+    // Hello names every open run, and is one message.
+    ...integer(0, 4_000),
     default: '256',
     description: 'Accepted tasks that wait for their turn; one more is rejected with QUEUE_FULL.',
   }),

@@ -1,0 +1,102 @@
+import { parseArgs } from 'node:util';
+import { ERRORS, OpenlineError } from '@openline/proto/errors';
+import { startAgent } from './agent.ts';
+import { loadConfig } from './config/config.ts';
+import { KEY_NAMES, KEYS } from './config/keys.ts';
+import { usage } from './config/reference.ts';
+import { createLog, type Log } from './telemetry/log.ts';
+
+/** What a stop may take before the process just goes: the journal knows what it owes. */
+const STOP_TIMEOUT_MS = 20_000;
+
+const toStdout = (line: string) => void process.stdout.write(line);
+
+/** The process. Resolves when a signal has ended the agent; `process.exitCode` says how. @param argv without the program's name */
+export async function main(argv: readonly string[]): Promise<void> {
+  let log = createLog('info', toStdout);
+  try {
+    const { help, file, flags } = readFlags(argv);
+    if (help) {
+      process.stdout.write(usage());
+      return;
+    }
+    const config = await loadConfig({ flags, env: process.env, file });
+    log = createLog(config.logLevel, toStdout);
+    keepQuiet(log);
+    await lifeOf(log, (signal) => startAgent(config, { log, signal }));
+  } catch (error) {
+    if (error instanceof OpenlineError) {
+      process.stderr.write(`error [${error.code}] ${error.message}\n→ ${ERRORS[error.code].doNext}\n`);
+    } else log.error({ error }, 'the agent could not start');
+    process.exitCode = error instanceof OpenlineError && error.code === 'CONFIG_INVALID' ? 2 : 1;
+  }
+}
+
+async function lifeOf(log: Log, start: (signal: AbortSignal) => ReturnType<typeof startAgent>): Promise<void> {
+  const abort = new AbortController();
+  const signalled = new Promise<string>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(name, () => {
+        if (abort.signal.aborted) process.exit(130);
+        abort.abort();
+        resolve(name);
+      });
+    }
+  });
+  // A state that nobody foresaw is left by a new start; the journal makes that safe.
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error: unknown) => {
+      log.error({ error }, `${event}: the agent ends`);
+      process.exit(1);
+    });
+  }
+  let agent: Awaited<ReturnType<typeof startAgent>>;
+  try {
+    agent = await start(abort.signal);
+  } catch (error) {
+    if (abort.signal.aborted) return;
+    throw error;
+  }
+  const name = await signalled;
+  log.info({ signal: name }, 'agent stops');
+  setTimeout(() => {
+    log.error({}, `the agent did not stop within ${STOP_TIMEOUT_MS} ms`);
+    process.exit(1);
+  }, STOP_TIMEOUT_MS).unref();
+  await agent.stop(`the agent got ${name}`);
+}
+
+/** Node writes its warnings as text; here they are lines of the log like all else. */
+function keepQuiet(log: Log): void {
+  process.removeAllListeners('warning');
+  process.on('warning', (warning) => {
+    // grpc-js names an address as TLS server name when a server is configured by its address. It is ignored.
+    if ('code' in warning && warning.code === 'DEP0123') return;
+    log.warn({ warning: warning.message }, 'Node warns');
+  });
+}
+
+function readFlags(argv: readonly string[]) {
+  const names = new Map(KEY_NAMES.map((name) => [KEYS[name].flag, name]));
+  const options = Object.fromEntries(
+    KEY_NAMES.map((name) => [KEYS[name].flag, { type: 'string' as const, multiple: KEYS[name].multiple ?? false }]),
+  );
+  try {
+    const { values } = parseArgs({
+      args: [...argv],
+      options: { ...options, config: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    });
+    const { config: file, help, ...given } = values;
+    const flags = Object.fromEntries(Object.entries(given).map(([flag, value]) => [names.get(flag) ?? flag, value]));
+    return { help: help === true, file: typeof file === 'string' ? file : undefined, flags };
+  } catch (error) {
+    // Node's message names the option, never a value.
+    throw new OpenlineError('CONFIG_INVALID', error instanceof Error ? error.message : String(error));
+  }
+}
+
+// The bundle of the agent alone starts here; the CLI calls `main` itself.
+if (import.meta.main) {
+  await main(process.argv.slice(2));
+  process.exit();
+}

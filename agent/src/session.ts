@@ -1,0 +1,90 @@
+import { randomUUID } from 'node:crypto';
+import { type Heartbeat, type HeldPack, Hello, type ServerMessage, type Welcome } from '@openline/proto/agent';
+import { PROTOCOL_MAX, PROTOCOL_MIN } from '@openline/proto/limits';
+import type { Link, SessionHandler } from './link/link.ts';
+import type { PackLibrary } from './packs/library.ts';
+import type { TaskEngine } from './tasks/engine.ts';
+import type { Log } from './telemetry/log.ts';
+import { VERSION } from './version.ts';
+
+/** What the link carries for. */
+export interface SessionParts {
+  readonly link: () => Pick<Link, 'packStatus' | 'fetchPack'>;
+  readonly engine: () => TaskEngine;
+  readonly packs: PackLibrary;
+  readonly log: Log;
+}
+
+export interface SessionFacts {
+  readonly machineId: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly facts: Readonly<Record<string, string>>;
+}
+
+/** Hands what the server says to the part that it concerns. Nothing here waits, and nothing that goes wrong ends the process. */
+export function createSessionHandler(parts: SessionParts, about: SessionFacts): SessionHandler {
+  const { packs, log } = parts;
+  const instanceId = randomUUID();
+
+  async function hold(wanted: readonly HeldPack[]): Promise<void> {
+    const { fetchPack, packStatus } = parts.link();
+    const states = await packs.want(wanted, fetchPack);
+    if (states.length > 0) packStatus(states);
+  }
+
+  function receive({ kind }: ServerMessage): void {
+    const engine = parts.engine();
+    switch (kind?.$case) {
+      case 'tasks':
+        engine.offer(kind.value.tasks);
+        break;
+      case 'cancel':
+        engine.cancel(kind.value.runIds, kind.value.reason);
+        break;
+      case 'resultAck':
+        engine.resultsCommitted(kind.value.runIds);
+        break;
+      case 'outputAck':
+        for (const { runId, committedBytes } of kind.value.positions)
+          engine.outputCommitted(runId, Number(committedBytes));
+        break;
+      case 'packsWanted':
+        hold(kind.value.packs).catch((error: unknown) => log.error({ error }, 'could not hold the wanted packs'));
+        break;
+      default:
+        // What concerns the link itself has been dealt with there.
+        break;
+    }
+  }
+
+  return {
+    hello: () =>
+      Hello.create({
+        protocolMin: PROTOCOL_MIN,
+        protocolMax: PROTOCOL_MAX,
+        capabilities: [],
+        agentVersion: VERSION,
+        journalId: parts.engine().journalId,
+        instanceId,
+        machineId: about.machineId,
+        labels: { ...about.labels },
+        facts: { ...about.facts },
+        heldPacks: packs.held(),
+        openRunIds: parts.engine().openRunIds(),
+      }),
+    heartbeat: (): Omit<Heartbeat, 'seq' | 'sentUnixMs'> => ({
+      ...parts.engine().health(),
+      rssBytes: BigInt(process.memoryUsage.rss()),
+    }),
+    opened: ({ outputWindowBytes }: Welcome) => parts.engine().sessionOpened(outputWindowBytes),
+    closed: () => parts.engine().sessionClosed(),
+    message(message) {
+      try {
+        receive(message);
+      } catch (error) {
+        log.error({ error, kind: message.kind?.$case }, 'a message could not be handled');
+      }
+    },
+    writable: () => parts.engine().sessionWritable(),
+  };
+}
