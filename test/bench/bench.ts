@@ -55,7 +55,7 @@ async function main() {
   say(`bare: ${Math.round(bare.echoPerS)} echoes/s, ${bare.handshakeMs.toFixed(2)} ms per handshake`);
 
   // Beside the code, on a real disk: /tmp may be memory, where a sync costs nothing.
-  const dir = await scratchDir('bench', join(ROOT, '.openline'));
+  const dir = scratchDir('bench', join(ROOT, '.openline'));
   let server = await startServer({ dir, flags: [`--max-agents=${agents + 10}`, '--log-level=warn'] });
   await pushPacks(server, [UTILITY_PACK]);
   const agentMb = await realAgentMb(server, dir);

@@ -13,9 +13,11 @@ export interface Child<Order, Answer> extends AsyncDisposable {
 export function startChild<Order extends object, Answer>(module: string): Child<Order, Answer> {
   const child = fork(module, { serialization: 'advanced', stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   if (child.pid === undefined) throw new Error(`cannot start ${module}`);
+  child.on('error', () => {}); // whoever asks hears of it
   return {
     pid: child.pid,
-    ask(order) {
+    async ask(order) {
+      if (child.exitCode !== null) throw new Error(`a benchmark process has ended with code ${child.exitCode}`);
       child.send(order);
       return answerOf<Answer>(child);
     },

@@ -16,5 +16,5 @@ export { connectionsTo, type Socket, socketTable } from './sockets.ts';
 /** Ends every process that the tests of this file started, whatever became of them, and removes their directories. */
 export async function cleanup(): Promise<void> {
   await killProcesses();
-  await removeScratch();
+  removeScratch();
 }
