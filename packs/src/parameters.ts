@@ -30,13 +30,22 @@ interface CompiledParameter {
 }
 
 /**
- * The check of a task's parameters, compiled once. It fills defaults in and never changes its argument.
+ * The check of a task's parameters, compiled at its first use: an agent holds many tasks and runs few. It fills defaults in and never
+ * changes its argument.
  * @returns a function that throws OpenlineError PARAMETERS_INVALID, naming each parameter and what was expected, never a value
  */
 export function compileParameters(
   task: Pick<PackTask, 'parametersSchema'>,
 ): (value: unknown) => Record<string, unknown> {
-  const { properties, required } = declared(task.parametersSchema);
+  let compiled: ReadonlyMap<string, CompiledParameter> | undefined;
+  return (value) => {
+    compiled ??= compileAll(task.parametersSchema);
+    return validate(compiled, value);
+  };
+}
+
+function compileAll(parametersSchema: Schema): ReadonlyMap<string, CompiledParameter> {
+  const { properties, required } = declared(parametersSchema);
   const compileCheck = checkCompiler();
   const compiled = new Map<string, CompiledParameter>();
   for (const [name, schema] of Object.entries(properties)) {
@@ -46,7 +55,7 @@ export function compileParameters(
       check: compileCheck(schema),
     });
   }
-  return (value) => validate(compiled, value);
+  return compiled;
 }
 
 /** The parameters that a task's schema declares. */
