@@ -201,11 +201,16 @@ export class AgentSession {
     this.messagesDown++;
     this.messageBytesDown += message.length + PREFIX_BYTES;
     this.#owner.frame('down', fieldOf(message), message.length + PREFIX_BYTES);
-    this.link.write(message, this.#flushed);
-    if (this.#tap !== undefined) {
+    if (this.#tap === undefined) {
+      this.link.write(message, this.#flushed);
+      return;
+    }
+    // Shown once it has left, so that the bytes of the socket include it.
+    this.link.write(message, () => {
       const { kind } = ServerMessage.decode(message);
       this.#show('down', message.length, kindName(kind?.$case), frameDetail(kind));
-    }
+      this.#flushed();
+    });
   }
 
   #show(direction: 'up' | 'down', bytes: number, kind: string, detail: string): void {

@@ -21,7 +21,7 @@ export function createMetrics() {
     agentsKnown: r.gauge('openline_agents_known', 'Agents that are enrolled and not revoked.'),
     handshakes: r.counters(
       'openline_handshakes_total',
-      'TLS handshakes on the agent port by outcome: ok, failed (TLS refused it) or shed (the server had no room).',
+      'TLS handshakes on the agent port by outcome: ok, failed (TLS refused it) or abandoned (the peer hung up).',
       ['outcome'],
     ),
     helloRejected: r.counters(
@@ -32,7 +32,7 @@ export function createMetrics() {
     sessionsOpened: r.counter('openline_sessions_opened_total', 'Sessions that became ready.'),
     sessionsEnded: r.counters(
       'openline_sessions_ended_total',
-      'Ready sessions that ended, by reason: closed, lost, drained or a code of docs/errors.md.',
+      'Ready sessions that ended, by reason: ENDED_BY_AGENT, SERVER_STOPS or a code of docs/errors.md.',
       ['reason'],
     ),
     sessionsSuperseded: r.counter(

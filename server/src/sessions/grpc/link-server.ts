@@ -24,7 +24,7 @@ export interface LinkServerDeps {
   readonly trustDomain: string;
   readonly caPem: string;
   trustedPackKeys(): string[];
-  onHandshake(outcome: 'ok' | 'failed'): void;
+  onHandshake(outcome: 'ok' | 'failed' | 'abandoned'): void;
   onRefused(code: ErrorCode): void;
 }
 

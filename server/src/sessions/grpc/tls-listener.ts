@@ -37,7 +37,7 @@ export interface TlsListenerDeps {
   readonly trustDomain: string;
   /** A handshake is done: hand the socket to gRPC. */
   onConnection(socket: TLSSocket): void;
-  onHandshake(outcome: 'ok' | 'failed', remoteAddress: string, why: string): void;
+  onHandshake(outcome: 'ok' | 'failed' | 'abandoned', remoteAddress: string, why: string): void;
 }
 
 export interface TlsListener {
@@ -67,7 +67,7 @@ export async function listenTls(
   const connections = new Map<string, Connection>();
   const sockets = new Set<Socket>();
   const waiting: Socket[] = [];
-  let handshakes = 0;
+  const underHandshake = new Set<string>();
 
   const tls = createTlsServer({
     ...contextOptions(material),
@@ -89,37 +89,29 @@ export async function listenTls(
       sockets.delete(raw);
       rawSockets.delete(key);
       connections.delete(key);
+      finishHandshake(key);
     });
-    if (handshakes < HANDSHAKES_AT_ONCE) startHandshake(raw);
+    if (underHandshake.size < HANDSHAKES_AT_ONCE) startHandshake(raw, key);
     else waiting.push(raw);
   });
 
-  function startHandshake(raw: Socket): void {
-    handshakes++;
-    let done = false;
-    const finish = () => {
-      if (done) return;
-      done = true;
-      handshakes--;
-      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        if (next.destroyed) continue;
-        startHandshake(next);
-        break;
-      }
-    };
-    finishing.set(addressOf(raw), finish);
-    raw.once('close', finish);
+  function startHandshake(raw: Socket, key: string): void {
+    underHandshake.add(key);
     tls.emit('connection', raw);
   }
-  const finishing = new Map<string, () => void>();
-  const finished = (key: string) => {
-    finishing.get(key)?.();
-    finishing.delete(key);
-  };
+
+  function finishHandshake(key: string): void {
+    if (!underHandshake.delete(key)) return;
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      if (next.destroyed) continue;
+      startHandshake(next, addressOf(next));
+      return;
+    }
+  }
 
   tls.on('secureConnection', (socket) => {
     const key = addressOf(socket);
-    finished(key);
+    finishHandshake(key);
     socket.on('error', () => socket.destroy());
     if (socket.alpnProtocol !== 'h2') {
       deps.onHandshake('failed', key, 'the peer does not speak HTTP/2');
@@ -146,9 +138,9 @@ export async function listenTls(
     deps.onConnection(socket);
   });
   tls.on('tlsClientError', (error, socket) => {
-    const key = addressOf(socket);
-    finished(key);
-    deps.onHandshake('failed', key, error.message);
+    // Who hangs up before the end (a probe of the port, an agent that only looks at the certificate) has no address any more.
+    if (socket.remoteAddress === undefined) deps.onHandshake('abandoned', '', error.message);
+    else deps.onHandshake('failed', addressOf(socket), error.message);
     socket.destroy();
   });
 
