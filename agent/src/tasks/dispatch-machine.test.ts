@@ -60,6 +60,17 @@ describe('a dispatch, whatever happens in whatever order', () => {
     fc.assert(anyLife, { numRuns: 2_000 });
   });
 
+  it('never starts once it was stopped', () => {
+    fc.assert(
+      fc.property(fc.boolean(), fc.array(inputs, { maxLength: 10 }), fc.array(inputs), (holdsSlot, before, after) => {
+        const first = play(accepting(holdsSlot), before);
+        const stopped = play(first.states.at(-1) ?? accepting(holdsSlot), [stop, ...after]);
+        expect(stopped.actions).not.toContain('launch');
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
   it('ends when it is stopped and everything under way has come back', () => {
     fc.assert(
       fc.property(fc.boolean(), fc.array(inputs, { maxLength: 20 }), (holdsSlot, all) => {

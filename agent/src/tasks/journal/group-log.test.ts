@@ -68,6 +68,17 @@ describe('a group log', () => {
     expect(disk.content('log')).not.toContain('refused');
   });
 
+  it('leaves nothing of a long record that the disk took in part behind a short one', async () => {
+    const disk = fakeDisk();
+    const log = await open(disk);
+    disk.fail.write = 'no space left on device';
+    await synced(log, `${'x'.repeat(1_000)}\n`);
+    disk.fail.write = undefined;
+    expect(await synced(log, 'short\n')).toBe('ok');
+    expect(disk.content('log')).toBe('short\n');
+    await log.close();
+  });
+
   it('after a sync that failed trusts only a new file', async () => {
     const disk = fakeDisk();
     const log = await open(disk, {}, () => ['snapshot\n']);
