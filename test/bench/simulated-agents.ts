@@ -1,7 +1,5 @@
-import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PROTOCOL_MAX, PROTOCOL_MIN } from '@openline/proto/limits';
 import { enroll } from '../../agent/src/enrollment/enroll.ts';
 import type { IdentityStore } from '../../agent/src/enrollment/identity-store.ts';
 import { createLink } from '../../agent/src/link/link.ts';
@@ -9,6 +7,7 @@ import { DEFAULT_LINK_POLICY } from '../../agent/src/link/link-machine.ts';
 import { openStream } from '../../agent/src/link/stream.ts';
 import type { PackLibrary } from '../../agent/src/packs/library.ts';
 import { createPackLibrary } from '../../agent/src/packs/pack-library.ts';
+import { createSessionHandler } from '../../agent/src/session.ts';
 import { systemClock } from '../../agent/src/tasks/clock.ts';
 import type { TaskEngine, Uplink } from '../../agent/src/tasks/engine.ts';
 import { createGroupLog, type GroupLog } from '../../agent/src/tasks/journal/group-log.ts';
@@ -88,7 +87,6 @@ async function startSimulated(config: FleetConfig, shared: Shared, name: string,
     { uplink, packs: shared.packs, log, sharedLog: shared.journal },
     { dataDir: join(config.dir, name), agentName: name, interpreters: {} },
   );
-  const instanceId = randomUUID();
   const link = createLink(
     {
       clock: systemClock,
@@ -97,44 +95,14 @@ async function startSimulated(config: FleetConfig, shared: Shared, name: string,
       openStream,
       identity: () => identity,
       enrollAgain: () => Promise.resolve(false),
-      handler: {
-        hello: () => ({
-          protocolMin: PROTOCOL_MIN,
-          protocolMax: PROTOCOL_MAX,
-          capabilities: [],
-          agentVersion: 'benchmark',
-          journalId: engine.journalId,
-          instanceId,
+      handler: createSessionHandler(
+        { link: () => link, engine: () => engine, packs: shared.packs, log },
+        {
           machineId: name,
           labels: { role: 'bench' },
           facts: { os: process.platform, arch: process.arch, hostname: name },
-          heldPacks: shared.packs.held(),
-          openRunIds: engine.openRunIds(),
-        }),
-        heartbeat: () => ({ ...engine.health(), rssBytes: 0n }),
-        opened: (welcome) => engine.sessionOpened(welcome.outputWindowBytes),
-        closed: () => engine.sessionClosed(),
-        writable: () => engine.sessionWritable(),
-        message({ kind }) {
-          switch (kind?.$case) {
-            case 'tasks':
-              return engine.offer(kind.value.tasks);
-            case 'cancel':
-              return engine.cancel(kind.value.runIds, kind.value.reason);
-            case 'resultAck':
-              return engine.resultsCommitted(kind.value.runIds);
-            case 'outputAck':
-              for (const { runId, committedBytes } of kind.value.positions)
-                engine.outputCommitted(runId, Number(committedBytes));
-              return;
-            case 'packsWanted':
-              void shared.packs
-                .want(kind.value.packs, (digest) => link.fetchPack(digest))
-                .then((states) => link.packStatus(states));
-              return;
-          }
         },
-      },
+      ),
     },
     { servers: [config.server], policy: { ...DEFAULT_LINK_POLICY, servers: 1 } },
   );
