@@ -187,7 +187,8 @@ export const ERRORS = {
   PACK_IN_USE: { means: 'Open dispatches need the pack.', doNext: 'Wait for the runs to end, or cancel them.' },
   STORE_UNAVAILABLE: {
     means: 'The database does not answer, or has no room.',
-    doNext: 'See the server’s log; nothing was changed by this request.',
+    doNext:
+      'See the server’s log, and repeat the request when the database is back; a run with the same `--idempotency-key`.',
   },
   INTERNAL: {
     means: 'A fault of Openline itself.',

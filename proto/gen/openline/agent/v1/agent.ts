@@ -251,7 +251,7 @@ export interface TaskResult {
     | undefined;
   /** e.g. "SIGKILL"; empty when no signal ended it. */
   signal: string;
-  /** A code of docs/errors.md, empty for a plain success or a plain non-zero exit. */
+  /** A code of docs/errors.md; empty for a success. */
   reasonCode: string;
   reason: string;
   acceptedUnixMs: bigint;
