@@ -3,6 +3,7 @@ import { createInterrupts } from './interrupts.ts';
 
 function setUp(cancel?: () => Promise<void>) {
   const log: string[] = [];
+  let nowMs = 0;
   let press = (_signal: 'SIGINT' | 'SIGTERM') => {};
   const interrupts = createInterrupts({
     io: {
@@ -10,6 +11,7 @@ function setUp(cancel?: () => Promise<void>) {
         press = listener;
         return () => {};
       },
+      nowMs: () => nowMs,
       exitNow: (code) => void log.push(`exit ${code}`),
     },
     cancel,
@@ -17,7 +19,14 @@ function setUp(cancel?: () => Promise<void>) {
     stop: () => void log.push('stop'),
     beforeExit: () => void log.push('cursor back'),
   });
-  return { interrupts, log, press: (signal: 'SIGINT' | 'SIGTERM') => press(signal) };
+  return {
+    interrupts,
+    log,
+    press(signal: 'SIGINT' | 'SIGTERM', afterMs = 1_000) {
+      nowMs += afterMs;
+      press(signal);
+    },
+  };
 }
 
 describe('Ctrl-C', () => {
@@ -28,6 +37,13 @@ describe('Ctrl-C', () => {
     expect(interrupts.exitCode).toBe(130);
     press('SIGINT');
     expect(log).toEqual(['stop', 'cursor back', 'exit 130']);
+  });
+
+  it('is one press when a wrapper passes on what the terminal gave to all', () => {
+    const { log, press } = setUp();
+    press('SIGINT');
+    press('SIGINT', 5);
+    expect(log).toEqual(['stop']);
   });
 
   it('cancels and goes on watching when told to', () => {

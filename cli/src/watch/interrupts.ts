@@ -8,12 +8,15 @@ export interface Interrupts {
   close(): void;
 }
 
+/** Wrappers (`timeout`, npm) pass on a signal that the terminal has given to the whole group already: that is one Ctrl-C, not two. */
+const SAME_PRESS_MS = 250;
+
 /**
  * What Ctrl-C means while a run is watched. The first one stops the watching (the run goes on), or, with `cancel`, cancels the run and
  * watches on until it has ended. The second one ends the process at once.
  */
 export function createInterrupts(deps: {
-  io: Pick<Io, 'onInterrupt' | 'exitNow'>;
+  io: Pick<Io, 'onInterrupt' | 'exitNow' | 'nowMs'>;
   cancel: (() => Promise<void>) | undefined;
   say: (text: string) => void;
   stop: () => void;
@@ -21,14 +24,17 @@ export function createInterrupts(deps: {
   beforeExit: () => void;
 }): Interrupts {
   let first: 'SIGINT' | 'SIGTERM' | undefined;
+  let firstMs = 0;
   const codeOf = () => (first === 'SIGTERM' ? EXIT.terminated : EXIT.interrupted);
   const close = deps.io.onInterrupt((signal) => {
     if (first !== undefined) {
+      if (deps.io.nowMs() - firstMs < SAME_PRESS_MS) return;
       deps.beforeExit();
       deps.io.exitNow(codeOf());
       return;
     }
     first = signal;
+    firstMs = deps.io.nowMs();
     if (deps.cancel === undefined) {
       deps.stop();
       return;

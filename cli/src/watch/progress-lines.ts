@@ -38,12 +38,11 @@ export function createProgressLines(): ProgressLines {
   };
 }
 
-/** States that pass in a moment (sent, accepted) are not worth a line. */
+/** States that pass in a moment (sent, accepted) are not worth a line, and a log is no place for progress bars. */
 function lineOf(dispatch: DispatchView): string | undefined {
   const name = printable(dispatch.agent);
   if (isOpen(dispatch.state)) {
-    if (dispatch.state === 'running')
-      return `${name}: running${dispatch.progressNote === null ? '' : `, ${printable(noteText(dispatch))}`}`;
+    if (dispatch.state === 'running') return `${name}: running`;
     return dispatch.state === 'queued' ? `${name}: queued${dispatch.agentOnline ? '' : ' (offline)'}` : undefined;
   }
   const exit = exitText(dispatch);
