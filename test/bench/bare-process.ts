@@ -3,7 +3,7 @@ import { ChannelCredentials, ServerCredentials } from '@grpc/grpc-js';
 import type { TestIdentity } from './certificates.ts';
 import { obeyParent } from './child.ts';
 import { connectEchoClients, type EchoServer, startEchoServer } from './echo.ts';
-import { rssKb } from './process-memory.ts';
+import { rssKb } from './process-usage.ts';
 
 export type Order =
   | { kind: 'serve'; caPem: string; identity: TestIdentity }

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import {
   cleanup,
   packsHeld,
+  processesNaming,
   pushPacks,
   scratchDir,
   startAgent,
@@ -16,7 +17,7 @@ import { measureBare } from './bare.ts';
 import { startChild } from './child.ts';
 import type { FleetAnswer, FleetOrder } from './fleet.ts';
 import { allConnected, fanOutMs, reconnectMs, singleTask, summary } from './measures.ts';
-import { rssKb } from './process-memory.ts';
+import { cpuMs, rssKb } from './process-usage.ts';
 import { median, significant } from './statistics.ts';
 
 const UTILITY_PACK = join(ROOT, 'packs', 'shipped', 'utility.yaml');
@@ -70,8 +71,12 @@ async function main() {
   say(`server memory: ${((idleKb - emptyKb) / agents).toFixed(0)} kB per agent after connecting`);
 
   await fanOutMs(server.operator, agents); // warm-up
+  const cpuBefore = cpuOfAll(server, fleet, dir);
   const fanOuts: number[] = [];
   for (let round = 0; round < rounds; round++) fanOuts.push(await fanOutMs(server.operator, agents));
+  const cpuAfter = cpuOfAll(server, fleet, dir);
+  const cpuPerResult = (who: keyof typeof cpuAfter): number =>
+    significant(((cpuAfter[who] - cpuBefore[who]) * 1000) / (agents * rounds));
   const perS = (agents * 1000) / median(fanOuts);
   say(`fan-out: ${Math.round(perS)} durable results/s (rounds: ${fanOuts.map(Math.round).join(', ')} ms)`);
 
@@ -101,7 +106,15 @@ async function main() {
       handshake_ms: significant(bare.handshakeMs),
       server_kb_per_stream: significant(bare.serverKbPerStream),
     },
-    fanout: { per_s: significant(perS), ratio: significant(perS / bare.echoPerS) },
+    fanout: {
+      per_s: significant(perS),
+      ratio: significant(perS / bare.echoPerS),
+      cpu_us_per_result: {
+        server: cpuPerResult('server'),
+        postgres: cpuPerResult('postgres'),
+        agents: cpuPerResult('agents'),
+      },
+    },
     latency_ms: {
       accepted_p50: significant(accepted.p50),
       accepted_p99: significant(accepted.p99),
@@ -132,6 +145,16 @@ async function main() {
 }
 
 const nameOf = (i: number): string => `bench-${i}`;
+
+/** Who uses the processor: tells what bounds a fan-out, also on a machine that others use. */
+function cpuOfAll(server: TestServer, fleet: { readonly pid: number }, dir: string) {
+  const postgres = processesNaming(dir).filter((pid) => pid !== server.process.pid && pid !== fleet.pid);
+  return {
+    server: cpuMs(server.process.pid),
+    agents: cpuMs(fleet.pid),
+    postgres: postgres.map(cpuMs).reduce((sum, ms) => sum + ms, 0),
+  };
+}
 
 /** A process of its own, as deployed, connected and idle. */
 async function realAgentMb(server: TestServer, dir: string): Promise<number> {
