@@ -20,9 +20,9 @@ export function createRunReader({
   lines,
   clock,
 }: {
-  store: RunStore;
+  store: Pick<RunStore, 'run' | 'dispatches' | 'list' | 'readOutput'>;
   hub: RunHub;
-  lines: AgentLines;
+  lines: Pick<AgentLines, 'isConnected'>;
   clock: Pick<Clock, 'sleep'>;
 }): Pick<RunService, 'get' | 'list' | 'watch' | 'readOutput'> {
   const withPresence = (dispatch: DispatchView): DispatchView => ({
@@ -61,13 +61,19 @@ export function createRunReader({
       const unsubscribe = hub.subscribe(runId, (agentIds) => changes.add(agentIds));
       try {
         let run = await readRun(runId);
-        yield { run, dispatches: await readDispatches(runId) };
+        const first = await readDispatches(runId);
+        /** Not yet said to have ended. */
+        const open = new Set(first.filter(({ endedAt }) => endedAt === undefined).map(({ agentId }) => agentId));
+        yield { run, dispatches: first };
         while (run.endedAt === undefined) {
           if (run.targetCount > LARGE_RUN_TARGETS) await clock.sleep(LARGE_RUN_PAUSE_MS, signal);
           const changed = await changes.next(signal);
           if (changed === undefined) return;
-          const dispatches = changed.length === 0 ? [] : await readDispatches(runId, changed);
           run = await readRun(runId);
+          // A run that has ended may be seen before the ring that tells of its last dispatches: they are all read then.
+          const wanted = run.endedAt === undefined ? changed : [...new Set([...changed, ...open])];
+          const dispatches = wanted.length === 0 ? [] : await readDispatches(runId, wanted);
+          for (const { agentId, endedAt } of dispatches) if (endedAt !== undefined) open.delete(agentId);
           yield { run, dispatches };
         }
       } finally {
