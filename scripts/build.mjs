@@ -6,9 +6,10 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
+// An older Node would fail somewhere inside, or (agent.mjs, without import.meta.main) end at once and say nothing.
 // ESM has no require; CommonJS dependencies in a bundle call it for Node's own modules.
-const banner =
-  "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
+const banner = `import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);
+if (Number.parseInt(process.versions.node, 10) < 24) { console.error('openline needs Node 24 or newer, and this is ' + process.version); process.exit(2); }`;
 
 const common = {
   absWorkingDir: root,
@@ -73,6 +74,7 @@ function removeOldChunks(outputs) {
 export async function build() {
   if (isFresh()) return undefined;
   const startMs = performance.now();
+  const startUnixMs = Date.now();
   const { build: bundle } = await import('esbuild');
   // Written under another name first: a process that starts meanwhile reads the old bundle or the new one, never half of one.
   const results = await Promise.all(bundles.map((options) => bundle({ ...options, write: false })));
@@ -94,7 +96,9 @@ export async function build() {
   ];
   mkdirSync(join(root, 'dist', 'chunks'), { recursive: true });
   removeOldChunks(outputs);
-  writeFileSync(stampFile, JSON.stringify({ inputs: stampOf(files), outputs }));
+  // A file that was changed meanwhile may have gone in as it was before: without a stamp, the next build builds again.
+  if (files.some((file) => statSync(join(root, file)).mtimeMs >= startUnixMs)) rmSync(stampFile, { force: true });
+  else writeFileSync(stampFile, JSON.stringify({ inputs: stampOf(files), outputs }));
   return `built ${outputs.filter((file) => file.endsWith('.mjs')).length} files in ${Math.round(performance.now() - startMs)} ms`;
 }
 

@@ -3,7 +3,7 @@ import { ERRORS, OpenlineError } from '@openline/proto/errors';
 import { loadConfig } from './config/config.ts';
 import { flagOf, KEY_NAMES } from './config/keys.ts';
 import { describeConfig } from './config/reference.ts';
-import { startServer } from './server.ts';
+import { type RunningServer, startServer } from './server.ts';
 import { createLogger } from './telemetry/logger.ts';
 
 /** What a stop may take before the process just goes. Everything that matters is in the database by then. */
@@ -20,8 +20,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     }
     const config = loadConfig({ flags, env: process.env, file });
     log = createLogger(config.logLevel);
-    const server = await startServer(config, log);
-    await stopOnSignal(log, () => server.stop());
+    await liveUntilSignal(log, () => startServer(config, log));
   } catch (error) {
     if (error instanceof OpenlineError) {
       process.stderr.write(`error [${error.code}] ${error.message}\n→ ${ERRORS[error.code].doNext}\n`);
@@ -63,8 +62,15 @@ function usage(): string {
   return `openline server [--config FILE] [flags]\n\nThe management server. Each flag is also an environment variable (OPENLINE_SERVER_…) and a key of the file.\n\n${lines.join('\n')}\n`;
 }
 
-/** Never resolves: the process ends within. Who awaits `main` (the CLI does) must not end it before. */
-function stopOnSignal(log: ReturnType<typeof createLogger>, stop: () => Promise<void>): Promise<never> {
+/**
+ * Does not resolve when the server ran: the process ends within, so who awaits `main` (the CLI does) must not end it before.
+ * A signal during the start is obeyed after it: PostgreSQL and what initdb makes would be left behind otherwise.
+ */
+async function liveUntilSignal(
+  log: ReturnType<typeof createLogger>,
+  start: () => Promise<RunningServer>,
+): Promise<void> {
+  const stopAsked = Promise.withResolvers<void>();
   let stopping = false;
   const onSignal = (signal: NodeJS.Signals) => {
     if (stopping) {
@@ -77,18 +83,18 @@ function stopOnSignal(log: ReturnType<typeof createLogger>, stop: () => Promise<
       log.error('the server did not stop in time');
       process.exit(1);
     }, STOP_TIMEOUT_MS).unref();
-    stop().then(
-      () => {
-        log.info('stopped');
-        process.exit(0);
-      },
-      (error: unknown) => {
-        log.error({ err: error }, 'the server did not stop cleanly');
-        process.exit(1);
-      },
-    );
+    stopAsked.resolve();
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
-  return new Promise(() => {});
+  const server = await start();
+  await stopAsked.promise;
+  try {
+    await server.stop();
+    log.info('stopped');
+    process.exit(0);
+  } catch (error) {
+    log.error({ err: error }, 'the server did not stop cleanly');
+    process.exit(1);
+  }
 }
