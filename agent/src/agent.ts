@@ -97,6 +97,10 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       },
       { dataDir, allowDowngrade: config.allowPackDowngrade },
     );
+    const handler = createSessionHandler(
+      { link: () => link, engine: () => need(parts.engine), packs, log },
+      { machineId: machineId(dataDir), labels: config.labels, facts: gatherFacts(interpreters) },
+    );
     const link = createLink(
       {
         clock,
@@ -105,10 +109,13 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
         openStream,
         identity: () => identity,
         enrollAgain,
-        handler: createSessionHandler(
-          { link: () => link, engine: () => need(parts.engine), packs, log },
-          { machineId: machineId(dataDir), labels: config.labels, facts: gatherFacts(interpreters) },
-        ),
+        handler: {
+          ...handler,
+          opened(welcome) {
+            handler.opened(welcome);
+            renewal.connected();
+          },
+        },
       },
       {
         servers: config.servers.map(({ host, port }) => hostPort(host, port)),

@@ -202,7 +202,7 @@ describe('a certificate', () => {
     let renewed: Identity | undefined;
     const renewal = createRenewal({
       clock: systemClock,
-      random: () => 0.5,
+      random: () => 0,
       log: silentLog,
       store,
       identity: () => identity,
@@ -212,6 +212,7 @@ describe('a certificate', () => {
       },
     });
     renewal.start();
+    renewal.connected();
     await until(() => renewed !== undefined, 'a renewed identity');
     renewal.stop();
     expect(renewed).not.toMatchObject({ keyPem: old.keyPem });

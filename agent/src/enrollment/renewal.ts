@@ -21,11 +21,15 @@ export interface RenewalDeps {
 
 export interface Renewal {
   start(): void;
+  /** There is a session. What is overdue, or failed for want of one, is done now: an expired certificate cannot be renewed. */
+  connected(): void;
   stop(): void;
 }
 
 const RETRY = { baseMs: 30_000, maxMs: 600_000 };
 const LEAST_SLEEP_MS = 60_000;
+/** Agents that come back together after a long time apart do not renew in one instant. */
+const OVERDUE_SPREAD_MS = 5_000;
 const LONGEST_SLEEP_MS = 24 * 3600 * 1000;
 
 /** Half the life of the certificate, ± 10 % of its life, so that agents that enrolled together do not renew together. Unix milliseconds. */
@@ -40,6 +44,8 @@ export function createRenewal(deps: RenewalDeps): Renewal {
   const { clock, random, log, store } = deps;
   let timer: Timer | undefined;
   let stopped = false;
+  /** It is time, and nothing is under way: a timer may be set to try again. */
+  let overdue: { attempt: number } | undefined;
 
   const sleepUntil = (atUnixMs: number) => {
     if (stopped) return;
@@ -52,6 +58,7 @@ export function createRenewal(deps: RenewalDeps): Renewal {
   };
 
   const renewWithRetry = async (attempt: number): Promise<void> => {
+    overdue = undefined;
     try {
       const old = deps.identity();
       const keyPem = generateKey();
@@ -67,12 +74,23 @@ export function createRenewal(deps: RenewalDeps): Renewal {
       const inMs = RETRY.baseMs / 2 + backoffMs(attempt, random, RETRY);
       const why = error instanceof Error ? error.message : String(error);
       log.warn({ why, retryInMs: Math.round(inMs) }, 'could not renew the certificate yet');
+      overdue = { attempt: attempt + 1 };
       timer = clock.after(inMs, () => void renewWithRetry(attempt + 1));
     }
   };
 
   return {
-    start: () => sleepUntil(renewAtUnixMs(deps.identity().certificatePem, random)),
+    start() {
+      const atUnixMs = renewAtUnixMs(deps.identity().certificatePem, random);
+      if (atUnixMs > clock.unixMs()) sleepUntil(atUnixMs);
+      else overdue = { attempt: 0 };
+    },
+    connected() {
+      if (!overdue || stopped) return;
+      const { attempt } = overdue;
+      timer?.cancel();
+      timer = clock.after(random() * OVERDUE_SPREAD_MS, () => void renewWithRetry(attempt));
+    },
     stop() {
       stopped = true;
       timer?.cancel();

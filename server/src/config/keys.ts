@@ -138,7 +138,8 @@ export const KEYS = {
   ),
   agentCertificateTtl: duration(
     86_400_000,
-    60_000,
+    // Below, an agent's retries would take longer than what is left of the certificate at half of its life.
+    600_000,
     90 * 86_400_000,
     'Life of an agent’s certificate; the agent renews it at half of it. An agent that is off for longer must be enrolled again.',
   ),
