@@ -3,6 +3,8 @@ import { killProcesses } from './process.ts';
 import { removeScratch } from './scratch.ts';
 
 export { type AgentOptions, startAgent, type TestAgent } from './agent.ts';
+export { type AgentIdentity, authorityOf, certify, foreignAuthority, readIdentity } from './certificates.ts';
+export { type CliResult, runCli, startCli } from './cli.ts';
 export { eventually } from './eventually.ts';
 export { type Claim, claimsOf, markerDir, type Start, violations } from './markers.ts';
 export { type Network, startNetwork } from './net.ts';

@@ -35,7 +35,7 @@ process.on('exit', () => {
 
 export interface StartOptions {
   readonly cwd?: string;
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 /** In a process group of its own, so that a Ctrl-C at the test runner does not reach it and `cleanup` reaches all of it. */

@@ -7,6 +7,7 @@ import { startProcess, type TestProcess } from './process.ts';
 
 export interface TestServer {
   readonly process: TestProcess;
+  readonly dir: string;
   readonly dataDir: string;
   readonly agentPort: number;
   readonly operatorPort: number;
@@ -18,6 +19,8 @@ export interface TestServer {
   stop(timeoutMs?: number): Promise<void>;
   /** Starts it again in the same data directory, on the same ports. */
   restart(): Promise<TestServer>;
+  /** GET of the metrics port: /metrics, /healthz, /readyz. */
+  http(path: string): Promise<{ status: number; body: string }>;
 }
 
 export interface ServerOptions {
@@ -35,7 +38,8 @@ export interface ServerOptions {
 
 /** Starts `openline server` as it is deployed, and resolves when its operator API answers. */
 export async function startServer(options: ServerOptions): Promise<TestServer> {
-  const dataDir = join(options.dir, 'server');
+  // Where the CLI looks for it by itself, when it is started in that directory.
+  const dataDir = join(options.dir, '.openline', 'server');
   await mkdir(dataDir, { recursive: true });
   const startedAfterMs = BigInt(Date.now());
   const child = startProcess(
@@ -75,6 +79,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   const operatorPort = Number(address.slice(address.lastIndexOf(':') + 1));
   return {
     process: child,
+    dir: options.dir,
     dataDir,
     agentPort: who.agentPort,
     operatorPort,
@@ -84,6 +89,13 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
     async stop(timeoutMs) {
       operator.close();
       await child.stop(timeoutMs);
+    },
+    async http(path) {
+      const ready = await eventually(() => child.log().find((line) => line['msg'] === 'ready'), {
+        what: 'the log line ready',
+      });
+      const response = await fetch(`http://127.0.0.1:${ready['metricsPort']}${path}`);
+      return { status: response.status, body: await response.text() };
     },
     restart() {
       operator.close();
