@@ -115,7 +115,7 @@ function finish(pool: pg.Pool, embedded: Embedded | undefined, metrics: Metrics,
       closed ??= (async () => {
         // A query that hangs must not keep the server from stopping.
         const waited = new AbortController();
-        await Promise.race([kysely.destroy(), clock.sleep(CLOSE_POOL_MS, waited.signal)]);
+        await Promise.race([pool.end(), clock.sleep(CLOSE_POOL_MS, waited.signal)]);
         waited.abort();
         await embedded?.close();
       })();

@@ -54,9 +54,9 @@ export function withTestDatabase(): Pick<Database, 'kysely' | 'pool'> {
   });
 
   afterEach(async () => {
-    const { kysely, name } = up(current);
+    const { pool, name } = up(current);
     current = undefined;
-    await kysely.destroy();
+    await pool.end();
     await up(admin).query(`drop database ${name} with (force)`);
   });
 

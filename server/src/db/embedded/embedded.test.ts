@@ -185,7 +185,7 @@ describe('the embedded PostgreSQL', () => {
     await eventually(() => answers(database));
     expect(postmasterHere()).not.toBe(pid);
     expect(await remembered(database)).toEqual(['before']);
-    expect((await metrics.render()).body).toContain('openline_database_lost_total 1');
+    await eventually(async () => (await metrics.render()).body.includes('openline_database_lost_total 1'));
   });
 
   it('comes back after one of its backends was killed, which resets it', async () => {

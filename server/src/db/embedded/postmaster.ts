@@ -30,16 +30,21 @@ export function findPostmaster(dataDir: string): Postmaster | undefined {
 
 /** A zombie, whose parent does not care, is not alive. */
 export function isAlive(pid: number): boolean {
+  if (!exists(pid)) return false;
+  const stat = readProc(pid, 'stat');
+  // There is no /proc here, or it ended just now.
+  if (stat === undefined) return exists(pid);
+  const state = stat.replace(/^.*\) /s, '').charAt(0);
+  return state !== 'Z' && state !== 'X';
+}
+
+function exists(pid: number): boolean {
   try {
-    process.kill(pid, 0);
+    return process.kill(pid, 0);
   } catch (error) {
-    // EPERM: alive, somebody else's.
+    // EPERM: somebody else's.
     return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
-  const state = readProc(pid, 'stat')
-    ?.replace(/^.*\) /s, '')
-    .charAt(0);
-  return state !== 'Z' && state !== 'X';
 }
 
 /** In a container that starts anew, the old pid soon belongs to something else. Without /proc the pid must do. */
