@@ -64,7 +64,7 @@ async function baseCommit(): Promise<string | undefined> {
 
 const checks: Record<string, () => Promise<Outcome>> = {
   'package-lock.json names every platform': () => command('node', ['scripts/complete-lock.mjs']),
-  'format and lint (biome)': () => command('biome', ['ci', '--error-on-warnings', '.']),
+  'format and lint (biome)': () => command('biome', ['ci', '--error-on-warnings', '--colors=off', '.']),
   'types (tsc)': () => command('tsc', ['-p', '.']),
   'protocol style (buf lint)': () => command('buf', ['lint'], join(root, 'proto')),
   'protocol compatibility (buf breaking)': breakingChanges,
