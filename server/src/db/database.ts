@@ -9,7 +9,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type Embedded, startEmbedded } from './embedded/embedded.ts';
 import { migrate } from './migrate.ts';
-import { columnTypes, createPool } from './pool.ts';
+import { columnTypes, createPool, listenWhileLent } from './pool.ts';
 import type { Schema } from './schema.ts';
 import { isStoreUnavailable, storeErrors } from './store-errors.ts';
 
@@ -130,6 +130,7 @@ async function migrateOnce(
 ): Promise<void> {
   const pool = new pg.Pool({ ...where, max: 2, connectionTimeoutMillis: 5_000, types: columnTypes });
   pool.on('error', () => {});
+  listenWhileLent(pool);
   const sinceMs = clock.nowMs();
   try {
     for (;;) {

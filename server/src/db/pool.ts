@@ -30,5 +30,14 @@ export function createPool(where: pg.PoolConfig, log: Logger): pg.Pool {
   });
   // Of idle connections; without a listener it would end the process. Whoever needs one next gets a new one or an error of its own.
   pool.on('error', (error) => log.warn({ reason: error.message }, 'an idle database connection was lost'));
+  listenWhileLent(pool);
   return pool;
+}
+
+/**
+ * While a connection is lent the pool does not listen to it, and one that breaks between two queries of its borrower would end the
+ * process. The borrower's next query fails, and says so.
+ */
+export function listenWhileLent(pool: pg.Pool): void {
+  pool.on('connect', (client) => client.on('error', () => {}));
 }
