@@ -106,6 +106,7 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
       },
     },
   );
+  let stopping = false;
   if (deps.sharedLog === undefined) {
     const waiting = await restore(
       { clock, log, journal, executor },
@@ -114,7 +115,6 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
     if (waiting.length > 0) executor.holdUntilSession();
     for (const { run, task } of waiting) resume(run, task);
   }
-  let stopping = false;
 
   function offerOne(task: Task): void {
     const nowMs = clock.nowMs();
