@@ -20,7 +20,7 @@ export interface Ready {
   readonly sinceMs: number;
   readonly lastHeardMs: number;
   readonly silenceMs: number;
-  /** Failures before this session; forgotten once it has held for `stableMs`. */
+  /** Failures before this session; forgotten once it has held for longer than the silence that would have ended it. */
   readonly attempt: number;
   /** Where to go next without leaving a gap, and when: the server asked for it, or it is time to try the first one again. */
   readonly move: { readonly atMs: number; readonly server: number } | undefined;
@@ -86,8 +86,6 @@ export interface LinkPolicy {
   /** Heartbeats in which nothing came from the server, after which the channel is given up. */
   readonly silentHeartbeats: number;
   readonly backoff: Backoff;
-  /** A session that held this long was a good one: failures before it no longer count. */
-  readonly stableMs: number;
   /** How often an agent on a later server tries the first one, ± 20 %. */
   readonly failbackMs: number;
   /** Wait when a person has to act first (revoked, unknown identity, no common protocol), ± 20 %. */
@@ -100,7 +98,6 @@ export const DEFAULT_LINK_POLICY: Omit<LinkPolicy, 'servers'> = {
   connectMs: 15_000,
   silentHeartbeats: 3,
   backoff: { baseMs: 1_000, maxMs: 60_000 },
-  stableMs: 30_000,
   failbackMs: 300_000,
   blockedMs: 300_000,
   contestedMs: 90_000,
@@ -314,8 +311,8 @@ function closeAll(link: LinkState): Action[] {
 }
 
 /** A server that welcomes and then drops us again and again must see longer and longer waits, too. */
-function attemptsOf(link: Ready, { nowMs, policy }: Moment): number {
-  return nowMs - link.sinceMs >= policy.stableMs ? 0 : link.attempt + 1;
+function attemptsOf(link: Ready, { nowMs }: Moment): number {
+  return nowMs - link.sinceMs > link.silenceMs ? 0 : link.attempt + 1;
 }
 
 function nextServer(server: number, { policy }: Moment): number {
