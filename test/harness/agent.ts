@@ -10,8 +10,8 @@ export interface TestAgent {
   readonly dataDir: string;
   kill9(): Promise<void>;
   stop(timeoutMs?: number): Promise<void>;
-  /** Starts it again in the same data directory: the same identity, journal and spool. */
-  restart(): Promise<TestAgent>;
+  /** Starts it again in the same data directory: the same identity, journal and spool. @param changes e.g. the server, when it was restarted */
+  restart(changes?: Partial<Pick<AgentOptions, 'server' | 'awaitOnline' | 'flags'>>): Promise<TestAgent>;
 }
 
 export interface AgentOptions {
@@ -73,6 +73,6 @@ async function launch(options: AgentOptions, enrolment: readonly string[]): Prom
     dataDir,
     kill9: () => child.kill9(),
     stop: async (timeoutMs) => void (await child.stop(timeoutMs)),
-    restart: () => launch(options, []),
+    restart: (changes) => launch({ ...options, ...changes }, []),
   };
 }

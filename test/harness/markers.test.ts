@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { violations } from './markers.ts';
 
-const start = { runId: 'r', agent: 'a', pid: 1 };
+const start = { runId: 'r', agent: 'a', pid: 1, ended: true };
 const claim = (state: string) => [{ runId: 'r', agent: 'a', state }];
 
 describe('the checker of markers', () => {
@@ -13,6 +13,11 @@ describe('the checker of markers', () => {
   });
   it('finds a success that never started', () => {
     expect(violations([], claim('succeeded'))).toEqual(['r@a is said to have succeeded and never started']);
+  });
+  it('finds a success that never came to its end', () => {
+    expect(violations([{ ...start, ended: false }], claim('succeeded'))).toEqual([
+      'r@a is said to have succeeded and did not end',
+    ]);
   });
   it('finds a start that is said not to have been', () => {
     expect(violations([start], claim('expired'))).toEqual(['r@a is said to be expired and did start']);

@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 export interface Exit {
@@ -25,6 +27,7 @@ export interface TestProcess {
   stop(timeoutMs?: number): Promise<Exit>;
 }
 
+const logDir = process.env['OPENLINE_TEST_LOGS'];
 const MAX_LINES = 20_000;
 const running = new Set<ChildProcess>();
 
@@ -53,6 +56,8 @@ export function startProcess(program: string, args: readonly string[], options: 
   for (const input of [child.stdout, child.stderr]) {
     createInterface({ input }).on('line', (line) => {
       lines.push(line);
+      // To see what processes said in a test that failed: OPENLINE_TEST_LOGS=some/folder npm test
+      if (logDir) appendFileSync(join(logDir, `${pid}.log`), `${line}\n`);
       if (lines.length > MAX_LINES) lines.shift();
     });
   }
