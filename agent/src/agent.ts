@@ -12,6 +12,7 @@ import { createLink, type Link } from './link/link.ts';
 import { DEFAULT_LINK_POLICY, type LinkPolicy } from './link/link-machine.ts';
 import { openStream } from './link/stream.ts';
 import { createPackLibrary } from './packs/pack-library.ts';
+import type { ReadPack } from './packs/read-pack.ts';
 import { createSessionHandler } from './session.ts';
 import { type Clock, systemClock } from './tasks/clock.ts';
 import type { TaskEngine } from './tasks/engine.ts';
@@ -27,6 +28,8 @@ export interface AgentDeps {
   clock?: Clock;
   /** [0, 1). Default: Math.random */
   random?: () => number;
+  /** Default: in this process, where the parser then stays in memory. */
+  readPack?: ReadPack;
   /** Default: DEFAULT_LINK_POLICY */
   linkPolicy?: Partial<LinkPolicy>;
 }
@@ -94,6 +97,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
         log,
         trustedKeys: () => config.trustedPackKeys ?? identity.trustedPackKeys,
         idle: () => parts.engine?.openRunIds().length === 0,
+        ...(deps.readPack ? { readPack: deps.readPack } : {}),
       },
       { dataDir, allowDowngrade: config.allowPackDowngrade },
     );

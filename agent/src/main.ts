@@ -1,9 +1,12 @@
+import './lean.ts';
+
 import { parseArgs } from 'node:util';
 import { ERRORS, OpenlineError } from '@openline/proto/errors';
 import { startAgent } from './agent.ts';
 import { loadConfig } from './config/config.ts';
 import { KEY_NAMES, KEYS } from './config/keys.ts';
 import { usage } from './config/reference.ts';
+import { READ_PACK, readPackForParent, readPackInChild } from './packs/read-pack.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 
 /** What a stop may take before the process just goes: the journal knows what it owes. */
@@ -13,6 +16,7 @@ const toStdout = (line: string) => void process.stdout.write(line);
 
 /** The process. Resolves when a signal has ended the agent; `process.exitCode` says how. @param argv without the program's name */
 export async function main(argv: readonly string[]): Promise<void> {
+  if (argv[0] === READ_PACK) return readPackForParent();
   let log = createLog('info', toStdout);
   try {
     const { help, file, flags } = readFlags(argv);
@@ -23,7 +27,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     const config = await loadConfig({ flags, env: process.env, file });
     log = createLog(config.logLevel, toStdout);
     keepQuiet(log);
-    await lifeOf(log, (signal) => startAgent(config, { log, signal }));
+    await lifeOf(log, (signal) => startAgent(config, { log, signal, readPack: readPackInChild(programOf(argv)) }));
   } catch (error) {
     if (error instanceof OpenlineError) {
       process.stderr.write(`error [${error.code}] ${error.message}\n→ ${ERRORS[error.code].doNext}\n`);
@@ -64,6 +68,12 @@ async function lifeOf(log: Log, start: (signal: AbortSignal) => ReturnType<typeo
     process.exit(1);
   }, STOP_TIMEOUT_MS).unref();
   await agent.stop(`the agent got ${name}`);
+}
+
+/** How this process was made an agent: `agent.mjs …`, or `openline.mjs agent …`. */
+function programOf(argv: readonly string[]): [string, ...string[]] {
+  const [, script = '', ...given] = process.argv;
+  return [script, ...given.slice(0, given.length - argv.length)];
 }
 
 /** Node writes its warnings as text; here they are lines of the log like all else. */

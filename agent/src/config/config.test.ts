@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateKeyPair } from '@openline/packs';
@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type ConfigSources, loadConfig } from './config.ts';
 import { envOf, KEY_NAMES } from './keys.ts';
-import { describeConfig } from './reference.ts';
+import { describeConfig, renderConfigReference } from './reference.ts';
 import { parseServer } from './values.ts';
 
 function yaml(text: string): string {
@@ -118,5 +118,12 @@ describe('a wrong configuration', () => {
 describe('the address of a server', () => {
   it.each(['', 'a b', ':5723', 'host:0', 'host:65536', '::1', 'http://host', 'host:5723/x'])('is not %j', (text) => {
     expect(parseServer(text)).toBeUndefined();
+  });
+});
+
+describe('docs/configuration.md (`npm run generate` writes it)', () => {
+  it('has every key of the agent', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../../docs/configuration.md'), 'utf8');
+    expect(page).toContain(renderConfigReference());
   });
 });

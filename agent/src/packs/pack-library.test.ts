@@ -6,7 +6,7 @@ import type { HeldPack } from '@openline/proto/agent';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../tasks/clock.ts';
 import { silentLog } from '../telemetry/log.ts';
-import type { TaskLookup } from './library.ts';
+import type { PackLibrary } from './library.ts';
 import { createPackLibrary, type PackLibraryConfig } from './pack-library.ts';
 
 const keys = generateKeyPair('test');
@@ -65,7 +65,13 @@ const library = (config: Partial<PackLibraryConfig> = {}, trusted: readonly stri
     { dataDir, ...config },
   );
 
-function readyOf(found: TaskLookup) {
+/** As the engine does: what is pending is looked up again when it has settled. */
+async function readyOf(packs: PackLibrary, made: Made) {
+  let found = packs.lookup(made.held.digest, 'hello');
+  while (found.kind === 'pending') {
+    await found.settled;
+    found = packs.lookup(made.held.digest, 'hello');
+  }
   if (found.kind !== 'ready') throw new Error(`not ready: ${JSON.stringify(found)}`);
   return found.ready;
 }
@@ -76,7 +82,7 @@ describe('a pack that is wanted', () => {
     const packs = await library();
     const states = await packs.want([made.held], serverOf(made).fetch);
     expect(states).toEqual([{ digest: made.held.digest, ready: true, reasonCode: '', reason: '' }]);
-    const { scriptPath, task, packVersion, validate } = readyOf(packs.lookup(made.held.digest, 'hello'));
+    const { scriptPath, task, packVersion, validate } = await readyOf(packs, made);
     expect(packVersion).toBe('1.0.0');
     expect(task.timeoutMs).toBe(10_000);
     expect(await readFile(scriptPath ?? '', 'utf8')).toBe('echo "$PARAM_TO"');
@@ -92,7 +98,7 @@ describe('a pack that is wanted', () => {
     const found = packs.lookup(made.held.digest, 'hello');
     if (found.kind !== 'pending') throw new Error(found.kind);
     await found.settled;
-    expect(packs.lookup(made.held.digest, 'hello').kind).toBe('ready');
+    expect((await readyOf(packs, made)).task.name).toBe('hello');
     await wanted;
   });
 
@@ -124,10 +130,7 @@ describe('an agent that starts again', () => {
     await (await library()).want([made.held], serverOf(made).fetch);
     const again = await library();
     expect(again.held()).toEqual([made.held]);
-    const found = again.lookup(made.held.digest, 'hello');
-    if (found.kind !== 'pending') throw new Error(found.kind);
-    await found.settled;
-    expect(readyOf(again.lookup(made.held.digest, 'hello')).task.name).toBe('hello');
+    expect((await readyOf(again, made)).task.name).toBe('hello');
   });
 
   it('fetches anew what was changed on disk', async () => {
@@ -148,8 +151,7 @@ describe('an agent that starts again', () => {
     await chmod(script, 0o700);
     await writeFile(script, 'echo changed');
     const again = await library();
-    const found = again.lookup(made.held.digest, 'hello');
-    if (found.kind === 'pending') await found.settled;
+    await readyOf(again, made);
     expect(await readFile(script, 'utf8')).toBe('echo original');
   });
 
@@ -233,6 +235,6 @@ describe('a pack that is no longer wanted', () => {
     await packs.want([old.held], fetch);
     idle = false;
     await packs.want([current.held], fetch);
-    expect(packs.lookup(old.held.digest, 'hello').kind).toBe('ready');
+    expect((await readyOf(packs, old)).packVersion).toBe('1.0.0');
   });
 });

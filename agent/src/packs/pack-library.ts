@@ -1,4 +1,4 @@
-import type { Pack } from '@openline/packs';
+import type { Pack, PackTask } from '@openline/packs';
 import { type PublicKey, parsePublicKey, verifyPack } from '@openline/packs/signature';
 import { compareVersions, digestOf, isVersion } from '@openline/packs/version';
 import type { HeldPack, PackState } from '@openline/proto/agent';
@@ -8,6 +8,7 @@ import type { Clock } from '../tasks/clock.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type CachedPack, createPackCache, type PackCache } from './cache.ts';
 import type { PackLibrary, ReadyTask, TaskLookup } from './library.ts';
+import { type ReadPack, readPackHere } from './read-pack.ts';
 
 export interface PackLibraryDeps {
   clock: Clock;
@@ -17,6 +18,8 @@ export interface PackLibraryDeps {
   trustedKeys: () => readonly string[];
   /** Whether no task is under way: only then are packs that are no longer wanted removed. */
   idle: () => boolean;
+  /** Default: in this process. */
+  readPack?: ReadPack;
 }
 
 export interface PackLibraryConfig {
@@ -27,12 +30,18 @@ export interface PackLibraryConfig {
 
 type Fetch = (digest: Uint8Array) => Promise<{ content: Uint8Array; signature: string }>;
 
-/** Verified. Its YAML is parsed when the first of its tasks runs: the parser is most of the agent's memory. */
+interface HeldTask {
+  ready: ReadyTask | undefined;
+  /** Makes `ready`. Never rejects. */
+  readonly prepare: () => Promise<void>;
+}
+
+/** Verified. Its tasks are there once its YAML is read. */
 interface Entry {
   readonly digest: string;
   readonly name: string;
   readonly version: string;
-  tasks: ReadonlyMap<string, ReadyTask> | undefined;
+  tasks: ReadonlyMap<string, HeldTask> | undefined;
 }
 
 const FETCH_ATTEMPTS = 4;
@@ -40,7 +49,7 @@ const FETCH_BACKOFF = { baseMs: 1_000, maxMs: 10_000 };
 
 /** Loads what is cached, verified again, without the network. @throws OpenlineError DATA_DIR_UNUSABLE */
 export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibraryConfig): Promise<PackLibrary> {
-  const { log } = deps;
+  const { log, readPack = readPackHere } = deps;
   const cache = createPackCache(config.dataDir);
   const entries = new Map<string, Entry>();
   const pending = new Map<string, Promise<void>>();
@@ -78,11 +87,17 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
     };
   }
 
+  async function read({ name, version, content }: CachedPack): Promise<Pack> {
+    const pack = await readPack(content, `${name}.yaml`);
+    if (pack.name === name && pack.version === version) return pack;
+    throw new OpenlineError('PACK_INVALID', `announced as ${name} ${version}, but it is ${pack.name} ${pack.version}`);
+  }
+
   async function open(entry: Entry): Promise<void> {
     try {
       const cached = await cache.read(entry.digest);
       verify(cached, keys());
-      entry.tasks = await readyTasks(cache, entry.digest, await parse(cached));
+      entry.tasks = await heldTasks(cache, entry.digest, await read(cached));
     } catch (error) {
       refused.set(entry.digest, reasonOf(error));
       entries.delete(entry.digest);
@@ -102,9 +117,9 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
         throw new OpenlineError('PACK_DOWNGRADE', `version ${held} was held here, which is newer than ${version}`);
       }
       // Parsed before it is stored, so that what cannot be run is never reported as ready.
-      const parsed = await parse(pack);
+      const parsed = await read(pack);
       await cache.write(pack);
-      const tasks = await readyTasks(cache, digest, parsed);
+      const tasks = await heldTasks(cache, digest, parsed);
       if (!held || isNewer(version, held)) await cache.setNewest({ ...newest, [name]: version });
       entries.set(digest, { digest, name, version, tasks });
       refused.delete(digest);
@@ -159,6 +174,12 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
     return states;
   }
 
+  // In the background, one after the other: the line need not wait for it, and a task that comes meanwhile does.
+  const held = [...entries.values()].map((entry) => ({ entry, ...begin(entry.digest) }));
+  turn = (async () => {
+    for (const { entry, done } of held) await open(entry).finally(done);
+  })();
+
   return {
     held: () =>
       [...entries.values()].map(({ digest, name, version }) => ({ digest: Buffer.from(digest, 'hex'), name, version })),
@@ -168,15 +189,12 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
       const settled = pending.get(digest);
       if (!entry?.tasks) {
         if (settled) return { kind: 'pending', settled };
-        if (entry) {
-          const { done } = begin(digest);
-          return { kind: 'pending', settled: open(entry).finally(done) };
-        }
         const why = refused.get(digest) ?? 'the server has not asked this agent to hold it';
         return { kind: 'absent', code: 'PACK_NOT_HELD', reason: `pack ${digest.slice(0, 12)} is not held: ${why}` };
       }
-      const ready = entry.tasks.get(taskName);
-      if (ready) return { kind: 'ready', ready };
+      const task = entry.tasks.get(taskName);
+      if (task?.ready) return { kind: 'ready', ready: task.ready };
+      if (task) return { kind: 'pending', settled: task.prepare() };
       const reason = `pack ${entry.name} ${entry.version} has no task "${taskName}"`;
       return { kind: 'absent', code: 'TASK_UNKNOWN', reason };
     },
@@ -205,33 +223,41 @@ function verify({ digest, content, signature }: CachedPack, keys: readonly Publi
   verifyPack(content, signature, keys);
 }
 
-async function parse({ name, version, content }: CachedPack): Promise<Pack> {
-  const { parsePack } = await import('@openline/packs');
-  const pack = parsePack(content, `${name}.yaml`);
-  if (pack.name === name && pack.version === version) return pack;
-  throw new OpenlineError('PACK_INVALID', `announced as ${name} ${version}, but it is ${pack.name} ${pack.version}`);
-}
-
-async function readyTasks(cache: PackCache, digest: string, pack: Pack): Promise<ReadonlyMap<string, ReadyTask>> {
-  const { compileParameters } = await import('@openline/packs');
+async function heldTasks(cache: PackCache, digest: string, pack: Pack): Promise<ReadonlyMap<string, HeldTask>> {
   const scripts = await cache.scripts(digest, pack);
+  const about = { packName: pack.name, packVersion: pack.version };
   return new Map(
-    [...pack.tasks.values()].map((task) => {
-      let check: ((parameters: unknown) => Record<string, unknown>) | undefined;
-      const ready: ReadyTask = {
-        packName: pack.name,
-        packVersion: pack.version,
+    [...pack.tasks].map(([name, task]) => {
+      const withCheck = (validate: ReadyTask['validate']): ReadyTask => ({
+        ...about,
         task,
-        scriptPath: scripts.get(task.name),
-        validate(parameters) {
-          // Compiled at its first run: most tasks of a pack never run on most agents.
-          check ??= compileParameters(task);
-          return check(parameters);
+        scriptPath: scripts.get(name),
+        validate,
+      });
+      let preparing: Promise<void> | undefined;
+      const held: HeldTask = {
+        ready: takesParameters(task) ? undefined : withCheck(expectNone),
+        prepare() {
+          // The checker of schemas is loaded by the first task that takes parameters, as it, too, stays in memory.
+          preparing ??= import('@openline/packs/parameters').then(({ compileParameters }) => {
+            held.ready = withCheck(compileParameters(task));
+          });
+          return preparing;
         },
       };
-      return [task.name, ready];
+      return [name, held];
     }),
   );
+}
+
+function takesParameters({ parametersSchema }: PackTask): boolean {
+  const properties = parametersSchema['properties'];
+  return typeof properties === 'object' && properties !== null && Object.keys(properties).length > 0;
+}
+
+function expectNone(parameters: unknown): Record<string, unknown> {
+  if (typeof parameters === 'object' && parameters !== null && Object.keys(parameters).length === 0) return {};
+  throw new OpenlineError('PARAMETERS_INVALID', 'the task takes no parameters');
 }
 
 function isNewer(a: string, b: string): boolean {
