@@ -1,8 +1,9 @@
 // Pages of docs/ that are made of the code. Each page has a test beside the code that compares the two.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { renderConfigReference as renderAgentConfig } from '../agent/src/config/reference.ts';
 import { ERRORS } from '../proto/src/errors.ts';
-import { renderConfigReference } from '../server/src/config/reference.ts';
+import { renderConfigReference as renderServerConfig } from '../server/src/config/reference.ts';
 import { renderMetricsReference } from '../server/src/telemetry/reference.ts';
 
 const docsDir = join(import.meta.dirname, '..', 'docs');
@@ -39,7 +40,12 @@ the key where it was set, never the value.
 
 The file is YAML: \`openline server --config FILE\`, or \`OPENLINE_SERVER_CONFIG\`.
 
-${renderConfigReference()}`;
+${renderServerConfig()}
+## Agent
+
+The file is YAML, nested at the dots (\`tasks: {allow: [linux/*]}\`): \`openline agent --config FILE\`, or \`OPENLINE_AGENT_CONFIG\`.
+
+${renderAgentConfig()}`;
 }
 
 /** docs/errors.md, in the order of the registry: dispatches, link, operator API, start. */
