@@ -1,3 +1,5 @@
+import './lean.ts';
+
 import { parseArgs } from 'node:util';
 import { ERRORS, OpenlineError } from '@openline/proto/errors';
 import { loadConfig } from './config/config.ts';

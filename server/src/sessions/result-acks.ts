@@ -1,5 +1,8 @@
-/** Acknowledgements of results wait this long for company: nobody waits for them. */
-const DELAY_MS = 100;
+/**
+ * Acknowledgements of results wait this long for company: nobody waits for them, and what an agent has not heard of it only says again.
+ * So a burst of runs costs an agent one acknowledgement, and none is sent while results are still coming in.
+ */
+const DELAY_MS = 1_000;
 
 /** Collects what is durable, by agent, and sends it as one message to each. */
 export class ResultAcks {

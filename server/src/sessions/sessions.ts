@@ -210,6 +210,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
         clock.now(),
       );
       settle(owed, open);
+      // Ten thousand of them are not kept for nothing.
+      for (const session of open) session.hello = undefined;
     },
   });
 
