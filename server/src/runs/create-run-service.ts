@@ -85,13 +85,12 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
         ]),
       )
       .digest();
-    if (key !== undefined) {
-      // Asked before the targets are: the same key gives the same run even when no agent matches any more.
-      const run = await existingRun(by, key, requestHash);
-      if (run !== undefined) return { run, existing: true };
-    }
-
-    const targets = await fitting(spec, resolved);
+    const [before, targets] = await Promise.all([
+      key === undefined ? undefined : existingRun(by, key, requestHash),
+      fitting(spec, resolved),
+    ]);
+    // The same key gives the same run, even when no agent matches any more.
+    if (before !== undefined) return { run: before, existing: true };
     if (targets.length === 0) throw new OpenlineError('NO_TARGETS', `no agent matches the targets «${spec.targets}»`);
     if (targets.length > MAX_TARGETS) {
       throw new OpenlineError(

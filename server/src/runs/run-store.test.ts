@@ -83,6 +83,14 @@ describe('submitting a run', () => {
     const { rows } = await db.pool.query('select principal, action, object from audit');
     expect(rows).toEqual([{ principal: 'ada', action: 'run.submit', object: id }]);
   });
+
+  it('records of its parameters only their hash, which whoever knows them can check', async () => {
+    await submitted([target('a')], { parametersJson: '{"path":"/"}' });
+    const { rows } = await db.pool.query("select details ->> 'parametersSha256' as hash from audit");
+    // printf '{"path":"/"}' | sha256sum
+    expect(rows).toEqual([{ hash: 'fdf6f57e150ea5cc949277a40f1c2b8fb53f108bd4c6af4b4f65f566507e6351' }]);
+  });
+
   it('with a key that was used stores nothing at all', async () => {
     const first = await submitted([target('a')], { idempotencyKey: 'k' });
     expect(await store.insertRun(newRun({ idempotencyKey: 'k' }), [target('a')])).toBe(false);

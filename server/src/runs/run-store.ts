@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Pool } from 'pg';
 import { createQuery, type Query } from '../db/query.ts';
 import { type DispatchChange, FIRST_END, type OpenDispatch, STATES, stateOf } from './dispatch.ts';
@@ -218,7 +219,8 @@ export function createRunStore(pool: Pool): RunStore {
             task: `${run.packName}@${run.packVersion}/${run.taskName}`,
             targets: run.targets,
             targetCount: dispatches.length,
-            parametersSha256: run.requestHash.toString('hex'),
+            // Not the values: the log is kept for ever.
+            parametersSha256: createHash('sha256').update(run.parametersJson).digest('hex'),
             retryOf: run.retryOf,
           }),
         ],
