@@ -113,6 +113,12 @@ async function initdb(
   if (outcome === 0) return;
   rmSync(dataDir, { recursive: true, force: true });
   const reason = said.trim().split('\n').slice(-3).join('; ') || String(outcome);
+  if (said.includes('could not look up effective user ID')) {
+    throw new OpenlineError(
+      'DATABASE_FAILED',
+      `PostgreSQL wants its user to have a name (${reason}): give this user an entry in /etc/passwd, start the server as another user, or give --database-url`,
+    );
+  }
   throw new OpenlineError('DATABASE_FAILED', `PostgreSQL could not make its files in ${directory}: ${reason}`);
 }
 
