@@ -115,7 +115,7 @@ async function readConfigFile(file: string, problems: string[]): Promise<Partial
     throw new OpenlineError('CONFIG_INVALID', `${file}: cannot be read (${reason})`, { cause });
   }
   // Loaded only where there is a file: most agents are configured by flags or the environment.
-  const { LineCounter, parseDocument } = await import('yaml');
+  const { LineCounter, parseDocument } = await import('./yaml.ts');
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
   const error = document.errors[0];

@@ -54,7 +54,7 @@ async function readParametersFile(path: string, io: Io): Promise<Parameters> {
   let value: unknown;
   try {
     // YAML takes most of what is broken JSON for something else.
-    value = path.endsWith('.json') ? JSON.parse(text) : (await import('yaml')).parse(text);
+    value = path.endsWith('.json') ? JSON.parse(text) : (await import('../yaml.ts')).parse(text);
   } catch (error) {
     throw usageError(`${path}${placeOf(error)} is neither JSON nor YAML`, 'Correct the file at that place.');
   }

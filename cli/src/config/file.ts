@@ -34,7 +34,7 @@ export async function readConfig(path: string): Promise<ConfigFile> {
     if (isErrno(error, 'ENOENT')) return { contexts: [] };
     throw unreadable(path, error);
   }
-  const { parse } = await import('yaml');
+  const { parse } = await import('../yaml.ts');
   let raw: unknown;
   try {
     raw = parse(text);
@@ -118,7 +118,7 @@ export function isErrno(error: unknown, ...codes: string[]): boolean {
 
 /** Replaces the file in one step, readable by its owner alone: it holds tokens. */
 export async function writeConfig(path: string, config: ConfigFile): Promise<void> {
-  const { stringify } = await import('yaml');
+  const { stringify } = await import('../yaml.ts');
   const contexts = config.contexts.map((context) => ({
     name: context.name,
     ...Object.fromEntries(

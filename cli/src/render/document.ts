@@ -6,7 +6,7 @@ export type Format = (typeof FORMATS)[number];
 /** A value as JSON (two spaces) or YAML, to stdout. jsonl: one line. */
 export async function printDocument(io: Io, format: Exclude<Format, 'table'>, value: unknown): Promise<void> {
   if (format === 'yaml') {
-    const { stringify } = await import('yaml');
+    const { stringify } = await import('../yaml.ts');
     io.out.write(stringify(value, { lineWidth: 0 }));
   } else {
     io.out.write(`${format === 'json' ? JSON.stringify(value, null, 2) : JSON.stringify(value)}\n`);

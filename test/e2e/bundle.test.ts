@@ -1,0 +1,35 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { cleanup, scratchDir } from '../harness/index.ts';
+import { AGENT, OPENLINE } from '../harness/paths.ts';
+
+afterAll(cleanup);
+const dir = scratchDir('bundle');
+
+function node(script: string, ...args: string[]) {
+  const env = { PATH: process.env['PATH'], HOME: dir, XDG_CONFIG_HOME: dir };
+  return spawnSync(process.execPath, [script, ...args], { cwd: dir, env, encoding: 'utf8', timeout: 30_000 });
+}
+
+// What is imported only when it is needed can be missing from a bundle without anybody noticing before that.
+describe('what is bundled', () => {
+  it('writes YAML: a context', () => {
+    expect(node(OPENLINE, 'context', 'set', 'prod', '--server', 'openline.example').stderr).not.toContain('[INTERNAL]');
+    expect(readFileSync(join(dir, 'openline', 'config.yaml'), 'utf8')).toContain('server: openline.example');
+  });
+
+  it('writes YAML: an answer', () => {
+    expect(node(OPENLINE, 'version', '-o', 'yaml').stdout).toMatch(/^version: /m);
+  });
+
+  it.each([
+    ['openline agent', OPENLINE, ['agent']],
+    ['agent.mjs', AGENT, []],
+  ])('reads YAML: the configuration of %s', (_, script, first) => {
+    const file = join(dir, 'agent.yaml');
+    writeFileSync(file, 'tasks: { alow: "*/*" }\n');
+    expect(node(script, ...first, '--config', file).stderr).toContain('tasks.alow');
+  });
+});
