@@ -142,7 +142,11 @@ function run(command, args, options) {
     };
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
     for (const signal of signals) process.on(signal, passOn);
+    // npm was killed and passes nothing on any more.
+    const parent = process.ppid;
+    const watch = setInterval(() => process.ppid !== parent && child.kill('SIGTERM'), 500);
     const done = (code) => {
+      clearInterval(watch);
       for (const signal of signals) process.removeListener(signal, passOn);
       resolve(code);
     };
