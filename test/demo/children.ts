@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../harness/paths.ts';
-import { LOGS } from './places.ts';
+import { DATA, LOGS } from './places.ts';
 
 const END_WITH_DEMO = new URL('end-with-demo.mjs', import.meta.url);
 /** A live table hides it. */
@@ -28,7 +28,9 @@ export function cleanEnv(): Record<string, string> {
   const given = Object.entries(process.env).flatMap(([key, value]) =>
     value === undefined || /^(OPENLINE_.*|NODE_OPTIONS|(grpc|https?|all)_proxy)$/i.test(key) ? [] : [[key, value]],
   );
-  return { ...Object.fromEntries(given), OPENLINE_CONFIG: '/dev/null' };
+  // Node's own cache would lie in /tmp.
+  const NODE_COMPILE_CACHE = join(DATA, 'compile-cache');
+  return { ...Object.fromEntries(given), OPENLINE_CONFIG: '/dev/null', NODE_COMPILE_CACHE };
 }
 
 /** A process of Node that ends with the demo, its output in a log file. In a group of its own: Ctrl-C is the demo's to handle. */

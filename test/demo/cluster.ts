@@ -97,11 +97,6 @@ export async function stopOrphanedPostgres(): Promise<void> {
   if (orphan !== undefined) await stopPostgres(orphan.pid, systemClock);
 }
 
-export interface AgentSpec {
-  readonly name: string;
-  readonly labels: Readonly<Record<string, string>>;
-}
-
 export interface Agent {
   readonly name: string;
   readonly child: Child;

@@ -7,7 +7,7 @@ import { lockDataDir } from '../../agent/src/data-dir-lock.ts';
 import { type Child, logFile, stopAll } from './children.ts';
 import { choosePorts, type Server, serverCommand, startAgent, startServer, stopOrphanedPostgres } from './cluster.ts';
 import { DATA, shown } from './places.ts';
-import { command, type Line, note, outcome, print, seconds, summary, title } from './screen.ts';
+import { command, type Line, note, outcome, print, printLast, seconds, summary, title } from './screen.ts';
 import { STEPS, type Stage, type Step } from './steps.ts';
 import { forgetOtherVersion } from './version.ts';
 
@@ -49,7 +49,7 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     return await Promise.race([show(args.includes('--once')), interrupted]);
   } finally {
-    if (stopping.signal.aborted) print(`\nStopping the agents, the server and PostgreSQL.`);
+    if (stopping.signal.aborted) printLast('\nStopping the agents, the server and PostgreSQL.');
     await stopAll(serverChild, atOnce.signal);
     await stopOrphanedPostgres();
   }

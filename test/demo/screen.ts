@@ -9,8 +9,16 @@ function paint(style: Style, text: string): string {
   return styleText(style, text, { stream: process.stdout });
 }
 
+let silent = false;
+
 export function print(text = ''): void {
-  process.stdout.write(`${text}\n`);
+  if (!silent) process.stdout.write(`${text}\n`);
+}
+
+/** The last words: a step that is cut short has nothing to say any more. */
+export function printLast(text: string): void {
+  print(text);
+  silent = true;
 }
 
 /** A heading, what happens and why it matters. */
@@ -53,7 +61,7 @@ export function note(text: string): void {
 export function outcome(failure: string | undefined, ms: number): void {
   const time = `(${seconds(ms)})`;
   if (failure === undefined) print(`${paint('green', 'ok')} ${time}`);
-  else print(`${paint('red', 'failed')} ${failure} ${time}`);
+  else print(`${paint('red', 'failed')} ${time} ${failure}`);
 }
 
 export function seconds(ms: number): string {
@@ -73,7 +81,9 @@ export function summary(lines: readonly Line[]): void {
   const width = Math.max(...lines.map(({ name }) => name.length));
   for (const { name, failure, ms } of lines) {
     const word = failure === undefined ? paint('green', 'ok    ') : paint('red', 'failed');
-    print(`${word}  ${name.padEnd(width)}  ${seconds(ms).padStart(7)}${failure === undefined ? '' : `  ${failure}`}`);
+    print(
+      `${word}  ${name.padEnd(width)}  ${seconds(ms).padStart(7)}${failure === undefined ? '' : `  ${failure.split('\n')[0]}`}`,
+    );
   }
 }
 
