@@ -187,6 +187,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         enrollment,
         packs,
         attach: (line) => sessions.attach(line),
+        isConnected: (agentId) => sessions.isConnected(agentId),
         log,
         trustDomain: ca.trustDomain,
         caPem: ca.caPem,

@@ -21,6 +21,7 @@ export type CloseCode =
       | 'IDENTITY_UNKNOWN'
       | 'PROTOCOL_UNSUPPORTED'
       | 'PROTOCOL_VIOLATION'
+      | 'MESSAGE_TOO_LARGE'
       | 'AGENT_TOO_SLOW'
       | 'AGENT_SILENT'
       | 'SERVER_BUSY'

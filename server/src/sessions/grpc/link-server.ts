@@ -20,6 +20,7 @@ export interface LinkServerDeps {
   readonly enrollment: EnrollmentService;
   readonly packs: Pick<PackService, 'byDigest'>;
   attach(link: Link): AgentSession;
+  isConnected(agentId: string): boolean;
   readonly log: SessionLog;
   readonly trustDomain: string;
   readonly caPem: string;
@@ -43,6 +44,7 @@ const STATUS_OF: Partial<Record<ErrorCode, grpc.status>> = {
   IDENTITY_UNKNOWN: grpc.status.UNAUTHENTICATED,
   AGENT_REVOKED: grpc.status.PERMISSION_DENIED,
   PACK_UNKNOWN: grpc.status.NOT_FOUND,
+  PROTOCOL_VIOLATION: grpc.status.FAILED_PRECONDITION,
   STORE_UNAVAILABLE: grpc.status.UNAVAILABLE,
   SERVER_BUSY: grpc.status.UNAVAILABLE,
 };
@@ -63,6 +65,7 @@ export async function startLinkServer(
     'grpc.enable_channelz': 0,
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 10_000,
+    interceptors: [(_method, call) => noteTooLarge(call)],
   });
   // A call comes with the address of its connection, and the connection knows who it is.
   let listener: TlsListener;
@@ -71,6 +74,17 @@ export async function startLinkServer(
     if (connection === undefined) throw new OpenlineError('SERVER_BUSY', 'the connection is closing');
     return connection;
   };
+  /** grpc-js answers a message above its limit by itself, and the handler of the call hears only that the call is over. */
+  function noteTooLarge(call: grpc.ServerInterceptingCallInterface): grpc.ServerInterceptingCall {
+    const sendStatus = call.sendStatus.bind(call);
+    call.sendStatus = (ended) => {
+      const connection = listener.connection(call.getPeer());
+      if (ended.code === grpc.status.RESOURCE_EXHAUSTED && connection) connection.tooLarge = ended.details ?? '';
+      sendStatus(ended);
+    };
+    // The class is what the types ask for; its calls need the interface only, and a wrapper would cost each message something.
+    return call as grpc.ServerInterceptingCall;
+  }
   const agentIdOf = (connection: Connection): string => {
     switch (connection.identity.kind) {
       case 'agent':
@@ -123,8 +137,9 @@ export async function startLinkServer(
 
   function connect(call: grpc.ServerDuplexStream<Buffer, Buffer>): void {
     let session: AgentSession;
+    let connection: Connection;
     try {
-      const connection = connectionOf(call);
+      connection = connectionOf(call);
       const agentId = agentIdOf(connection);
       connection.inUse = true;
       session = deps.attach(linkOver(call, connection, agentId));
@@ -136,7 +151,11 @@ export async function startLinkServer(
     call.sendMetadata(new grpc.Metadata());
     call.on('data', (bytes: Buffer) => session.receive(bytes));
     call.on('error', (error: Error) => session.input({ kind: 'nonsense', what: error.message }));
-    const ended = () => session.streamEnded();
+    const ended = () => {
+      if (connection.tooLarge !== undefined)
+        session.input({ kind: 'close', code: 'MESSAGE_TOO_LARGE', why: connection.tooLarge });
+      session.streamEnded();
+    };
     call.on('cancelled', ended);
     call.on('end', ended);
   }
@@ -167,7 +186,9 @@ export async function startLinkServer(
       return { certificatePem: issued.certificatePem, caPem: deps.caPem };
     }),
     fetchPack: unary('FetchPack', async ({ digest }: FetchPackRequest, connection): Promise<FetchPackResponse> => {
-      agentIdOf(connection);
+      // Within a session only: a certificate alone may be that of an agent that was revoked.
+      if (!deps.isConnected(agentIdOf(connection)))
+        throw new OpenlineError('PROTOCOL_VIOLATION', 'packs are fetched by agents with a session');
       const stored = deps.packs.byDigest(digest);
       if (stored === undefined)
         throw new OpenlineError(

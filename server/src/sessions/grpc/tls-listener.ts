@@ -13,6 +13,8 @@ export interface Connection {
   certificateExpiresUnixMs: number;
   /** It carries what it came for; without that it is closed after a while. */
   inUse: boolean;
+  /** What gRPC said when a message was above the limit. */
+  tooLarge?: string;
   socketBytes(): { up: number; down: number };
   destroy(): void;
 }
@@ -51,6 +53,8 @@ export interface TlsListener {
 
 /** Handshakes at a time. A fleet that comes back at once queues here, where a waiting socket costs next to nothing. */
 const HANDSHAKES_AT_ONCE = 64;
+/** After this a handshake no longer counts among those: it waits for its peer, not for us. Who connects and says nothing holds up nobody. */
+const HANDSHAKE_SLOT_MS = 500;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const UNUSED_TIMEOUT_MS = 30_000;
 const BACKLOG = 4_096;
@@ -97,6 +101,7 @@ export async function listenTls(
 
   function startHandshake(raw: Socket, key: string): void {
     underHandshake.add(key);
+    setTimeout(() => finishHandshake(key), HANDSHAKE_SLOT_MS).unref();
     tls.emit('connection', raw);
   }
 
