@@ -3,6 +3,7 @@ import { killProcesses } from './process.ts';
 import { removeScratch } from './scratch.ts';
 
 export { type AgentOptions, startAgent, type TestAgent } from './agent.ts';
+export { type BareAgent, bareAgent } from './bare-agent.ts';
 export { type AgentIdentity, authorityOf, certify, foreignAuthority, readIdentity } from './certificates.ts';
 export { type CliResult, runCli, startCli } from './cli.ts';
 export { eventually } from './eventually.ts';

@@ -21,11 +21,11 @@ import { type Capture, costOf, decodeArgs, type Packet, readPackets, showMessage
 const root = join(import.meta.dirname, '..', '..');
 /** Kept, so that one can open it in Wireshark. */
 const keptDir = join(root, '.openline', 'under-the-covers');
-/** What belongs to one heartbeat or task is over by then: the last is the acknowledgement of a result, which waits 100 ms for company. */
-const QUIET_MS = 1_000;
+/** What belongs to one heartbeat or task is over by then: the last is the acknowledgement of a result, which waits a second for company. */
+const QUIET_MS = 2_200;
 const NAME = 'looked-at';
-/** With five seconds between heartbeats nobody waits for long; their bytes are the same as with fifteen. */
-const HEARTBEAT_MS = 5_000;
+/** Room for both tasks between two of them, and all is over before the keepalive of 30 s. Their bytes are the same as with 15 s. */
+const HEARTBEAT_MS = 8_000;
 const HEARTBEATS_PER_DAY = 86_400 / 15;
 
 const quiet = () => new Promise<void>((resolve) => setTimeout(resolve, QUIET_MS));
