@@ -43,6 +43,8 @@ export const CHANNEL_OPTIONS = {
   'grpc.per_rpc_retry_buffer_size': 65_536,
   'grpc.max_receive_message_length': MAX_SERVER_MESSAGE_BYTES,
   'grpc.enable_channelz': 0,
+  // grpc-js would obey http_proxy, which is set for other programs, and whose proxies end a quiet connection. Enrolment does not, either.
+  'grpc.enable_http_proxy': 0,
   // Agents that know their servers by one name spread over its addresses.
   'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ pick_first: { shuffleAddressList: true } }] }),
 } as const;
