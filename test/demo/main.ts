@@ -136,7 +136,7 @@ async function show(once: boolean): Promise<number> {
       : `${failed} of ${STEPS.length + 1} steps failed${missed === 0 ? '' : `, ${missed} were not tried`}. Logs: ${shown(DATA)}/logs/`,
   );
   const exitCode = failed + missed === 0 ? 0 : 1;
-  if (once || stage === undefined) return exitCode;
+  if (once || stage === undefined || missed > 0) return exitCode;
   process.exitCode = exitCode;
   whatNext(stage.server);
   staysUp = true;
@@ -164,7 +164,9 @@ function whatNext({ metricsPort }: Server): void {
   print();
   print('Now you. In another terminal, in this folder:');
   print();
-  if (hasOtherServer()) print('  export OPENLINE_CONFIG=/dev/null    # you have another server configured');
+  const set = OVERRIDES.filter((name) => process.env[name] !== undefined);
+  if (set.length > 0) print(`  unset ${set.join(' ')}    # they name another server`);
+  if (hasConfig()) print('  export OPENLINE_CONFIG=/dev/null    # yours names another server');
   print('  npx openline agents list');
   print('  npx openline run linux/disk-usage --on all');
   print('  npx openline packs show linux');
@@ -176,11 +178,12 @@ function whatNext({ metricsPort }: Server): void {
   print('is started again, as systemd or Kubernetes would.');
 }
 
-/** What goes before the server in this folder: see docs/cli.md. */
-function hasOtherServer(): boolean {
-  const { OPENLINE_CONFIG, XDG_CONFIG_HOME, OPENLINE_SERVER, OPENLINE_CONTEXT } = process.env;
-  const file = OPENLINE_CONFIG || join(XDG_CONFIG_HOME || join(homedir(), '.config'), 'openline', 'config.yaml');
-  return OPENLINE_SERVER !== undefined || OPENLINE_CONTEXT !== undefined || existsSync(file);
+/** What goes before the server of this folder: see docs/cli.md. */
+const OVERRIDES = ['OPENLINE_SERVER', 'OPENLINE_CONTEXT', 'OPENLINE_TOKEN', 'OPENLINE_CA'];
+
+function hasConfig(): boolean {
+  const { OPENLINE_CONFIG, XDG_CONFIG_HOME } = process.env;
+  return existsSync(OPENLINE_CONFIG || join(XDG_CONFIG_HOME || join(homedir(), '.config'), 'openline', 'config.yaml'));
 }
 
 /** Starts again what ends. @returns only by an error */
