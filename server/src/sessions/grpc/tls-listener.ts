@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { type AddressInfo, createServer as createNetServer, type Socket } from 'node:net';
 import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
-import type { ErrorCode } from '@openline/proto/errors';
+import { type ErrorCode, OpenlineError } from '@openline/proto/errors';
 
 /** A TLS connection of somebody, perhaps an agent. */
 export interface Connection {
@@ -62,6 +62,7 @@ const BACKLOG = 4_096;
 /**
  * TLS is ours, gRPC gets the finished socket: so one sees the bytes on the wire and why a certificate was refused, a certificate is
  * changed without closing anything, and Enroll can come without a client certificate on the same port (ADR 0002).
+ * @throws OpenlineError PORT_IN_USE
  */
 export async function listenTls(
   address: { readonly host: string; readonly port: number },
@@ -150,7 +151,15 @@ export async function listenTls(
   });
 
   await new Promise<void>((resolve, reject) => {
-    net.once('error', reject);
+    net.once('error', (cause: NodeJS.ErrnoException) => {
+      const where = `${address.host}:${address.port}`;
+      const inUse = cause.code === 'EADDRINUSE';
+      reject(
+        inUse
+          ? new OpenlineError('PORT_IN_USE', `another program listens on ${where} (agentListen)`, { cause })
+          : cause,
+      );
+    });
     net.listen({ ...address, backlog: BACKLOG }, resolve);
   });
   net.on('error', () => {});

@@ -1,0 +1,25 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { openCertificateAuthority } from '../../enrollment/certificate-authority.ts';
+import { listenTls } from './tls-listener.ts';
+
+it('an agents’ port that another program has is named, as the key that sets it', async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'openline-port-'));
+  onTestFinished(() => rmSync(dataDir, { recursive: true }));
+  const other = createServer().listen(0, '127.0.0.1');
+  onTestFinished(() => void other.close());
+  await once(other, 'listening');
+  const { port } = other.address() as AddressInfo;
+
+  const ca = await openCertificateAuthority({ dataDir, agentCertificateTtlMs: 60_000 }, { now: () => new Date() });
+  const material = { ...(await ca.serverIdentity(['localhost'])), caPem: ca.caPem };
+  const nobody = { trustDomain: ca.trustDomain, onConnection: () => {}, onHandshake: () => {} };
+  await expect(listenTls({ host: '127.0.0.1', port }, material, nobody)).rejects.toMatchObject({
+    code: 'PORT_IN_USE',
+    message: expect.stringContaining('agentListen'),
+  });
+});
