@@ -67,6 +67,7 @@ export function startShell(line: string, keep: boolean): Shell {
       ...cleanEnv(),
       PATH: `${bin}:${process.env['PATH'] ?? '/usr/bin:/bin'}`,
       NODE_OPTIONS: `--import=${END_WITH_DEMO.href}`,
+      ...(keep ? { NO_COLOR: '1' } : {}),
     },
     stdio: ['pipe', keep ? 'pipe' : 'inherit', keep ? 'ignore' : 'inherit'],
     detached: true,

@@ -1,11 +1,10 @@
 // `npm run demo`: a management server and three agents on this machine, real tasks through the real command line.
-import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { accessSync, constants, mkdirSync } from 'node:fs';
 import { OpenlineError } from '@openline/proto/errors';
 import { lockDataDir } from '../../agent/src/data-dir-lock.ts';
-import { type Child, logFile, stopAll } from './children.ts';
-import { choosePorts, type Server, serverCommand, startAgent, startServer, stopOrphanedPostgres } from './cluster.ts';
+import { stayUp, whatNext } from './after.ts';
+import { type Child, stopAll } from './children.ts';
+import { choosePorts, type Server, serverCommand, startServer, stopOrphanedPostgres } from './cluster.ts';
 import { DATA, shown } from './places.ts';
 import { command, type Line, note, outcome, print, printLast, seconds, summary, title } from './screen.ts';
 import { STEPS, type Stage, type Step } from './steps.ts';
@@ -16,7 +15,6 @@ npm run demo -- --once     ends after the last step; exit code 0 when every step
 
 /** Ctrl-C may reach us twice, from the terminal and from npm: what comes within this is one. */
 const SAME_SIGNAL_MS = 500;
-const RESTART_AFTER_MS = 1_000;
 const EXIT_CODES: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
 
 const startedMs = performance.now();
@@ -140,7 +138,11 @@ async function show(once: boolean): Promise<number> {
   process.exitCode = exitCode;
   whatNext(stage.server);
   staysUp = true;
-  return await stayUp(stage);
+  return await stayUp(stage, isServer);
+}
+
+function isServer(child: Child): void {
+  serverChild = child;
 }
 
 async function beginServer(): Promise<Server> {
@@ -150,71 +152,10 @@ async function beginServer(): Promise<Server> {
   for (const { instead } of ports)
     if (instead !== undefined) note(`Port ${instead} is taken; the server picks another.`);
   command(`openline ${serverCommand(ports).join(' ')} &`);
-  const server = await startServer(ports, (child) => {
-    serverChild = child;
-  });
+  const server = await startServer(ports, isServer);
   note(
     `Agents connect to port ${server.agentPort} (mutual TLS), operators to ${server.operatorPort} (TLS and a token).`,
   );
   note(`Metrics for Prometheus: http://127.0.0.1:${server.metricsPort}/metrics`);
   return server;
-}
-
-function whatNext({ metricsPort }: Server): void {
-  print();
-  print('Now you. In another terminal, in this folder:');
-  print();
-  const set = OVERRIDES.filter((name) => process.env[name] !== undefined);
-  if (set.length > 0) print(`  unset ${set.join(' ')}    # they name another server`);
-  if (hasConfig()) print('  export OPENLINE_CONFIG=/dev/null    # yours names another server');
-  print('  npx openline agents list');
-  print('  npx openline run linux/disk-usage --on all');
-  print('  npx openline packs show linux');
-  print('  npx openline trace web-1            # then run something there');
-  print('  npx openline runs list');
-  print(`  curl -s http://127.0.0.1:${metricsPort}/metrics | grep ^openline`);
-  print();
-  print('The server and the agents stay up until you press Ctrl-C here. Kill one, and it');
-  print('is started again, as systemd or Kubernetes would.');
-}
-
-/** What goes before the server of this folder: see docs/cli.md. */
-const OVERRIDES = ['OPENLINE_SERVER', 'OPENLINE_CONTEXT', 'OPENLINE_TOKEN', 'OPENLINE_CA'];
-
-function hasConfig(): boolean {
-  const { OPENLINE_CONFIG, XDG_CONFIG_HOME } = process.env;
-  return existsSync(OPENLINE_CONFIG || join(XDG_CONFIG_HOME || join(homedir(), '.config'), 'openline', 'config.yaml'));
-}
-
-/** Starts again what ends. @returns only by an error */
-async function stayUp({ server, agents }: Stage): Promise<never> {
-  let current = server;
-  const keepServer = async (): Promise<never> => {
-    for (;;) {
-      const how = await current.child.exited;
-      await again('server', how);
-      const ports = [current.agentPort, current.operatorPort, current.metricsPort];
-      current = await startServer(
-        ports.map((port) => ({ port, instead: undefined })),
-        (child) => {
-          serverChild = child;
-        },
-      );
-      print('server is up again');
-    }
-  };
-  const keepAgent = async (name: string): Promise<never> => {
-    for (;;) {
-      const how = await agents.get(name)?.child.exited;
-      await again(name, how ?? 'unknown');
-      agents.set(name, await startAgent(name, current));
-      print(`${name} is connected again`);
-    }
-  };
-  return await Promise.race([keepServer(), ...[...agents.keys()].map(keepAgent)]);
-}
-
-async function again(name: string, how: string): Promise<void> {
-  print(`${name} ended (${how}); starting it again (log: ${shown(logFile(name))})`);
-  await new Promise((resolve) => setTimeout(resolve, RESTART_AFTER_MS));
 }
