@@ -1,6 +1,18 @@
 import { isUtf8 } from 'node:buffer';
 import { MAX_PACK_BYTES } from '@openline/proto/limits';
-import { type Alias, Composer, type Document, isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, Parser } from 'yaml';
+import {
+  type Alias,
+  Composer,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  type Node,
+  Parser,
+} from 'yaml';
 import type { PackIssue } from './errors.ts';
 
 /** A value of the file, and the offset where it stands. What the rest of the parser works on: plain, without aliases. */
@@ -132,6 +144,7 @@ function plainWords(problem: { code: string; message: string }): string {
 function locate(document: Document, report: Report): Located | undefined {
   let left = MAX_VALUES;
   let tooMany = false;
+  const resolved = new Map<Alias, Node>();
   const visit = (node: unknown, fallbackAt: number, depth: number): Located => {
     if (isAlias(node)) return visitAlias(node, fallbackAt, depth);
     const at = rangeStart(node) ?? fallbackAt;
@@ -164,7 +177,9 @@ function locate(document: Document, report: Report): Located | undefined {
   };
   const visitAlias = (alias: Alias, fallbackAt: number, depth: number): Located => {
     const at = rangeStart(alias) ?? fallbackAt;
-    const anchored = alias.resolve(document);
+    // yaml walks the whole document to resolve one, and an alias within an alias is met again and again.
+    const anchored = resolved.get(alias) ?? alias.resolve(document);
+    if (anchored !== undefined) resolved.set(alias, anchored);
     if (anchored === undefined) report.add(at, `there is no anchor &${alias.source} before this alias`);
     return visit(anchored, at, depth + 1);
   };
