@@ -106,7 +106,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
       switch (action) {
         case 'sayAccepted':
           run.durable = true;
-          sayAccepted(run, state.kind === 'waiting' ? room.queued() + 1 : 0);
+          sayAccepted(run, state.kind === 'waiting' && !hasFreeSlot() ? room.queued() + 1 : 0);
           break;
         case 'enqueue':
           room.enqueue(run);
@@ -135,6 +135,11 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
 
   function sayAccepted(run: Run, queuePosition: number): void {
     reporter.accepted({ runId: run.id, atUnixMs: wholeMs(run.acceptedUnixMs), queuePosition });
+  }
+
+  /** For one more, after those that are waiting. */
+  function hasFreeSlot(): boolean {
+    return slotsTaken + room.queued() < config.concurrency;
   }
 
   function startQueued(): void {

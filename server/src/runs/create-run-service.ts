@@ -7,7 +7,7 @@ import type { AuditLog } from '../audit/audit.ts';
 import type { Clock } from '../clock.ts';
 import type { PackService, ResolvedTask } from '../packs/pack-service.ts';
 import type { DispatchDesk } from './desk.ts';
-import { initialState, isEnd } from './dispatch.ts';
+import { initialState, isEnd, STATES } from './dispatch.ts';
 import type { RunHub } from './hub.ts';
 import type { AgentLines } from './lines.ts';
 import { createRunReader } from './run-reader.ts';
@@ -206,18 +206,14 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
     async cancel(by, runId) {
       const { run } = await reader.get(runId);
       if (run.endedAt !== undefined) return run;
+      // Who asked is on record before anything is stopped.
+      await audit.record({ principal: by.name, action: 'run.cancel', object: runId, details: {} });
       const now = clock.now();
       await store.markCancelled(runId, by.name, now);
       const never = await store.cancelQueued(runId, now);
-      desk.changedInStore(never.map((agentId) => ({ runId, agentId, state: 13 })));
+      desk.changedInStore(never.map((agentId) => ({ runId, agentId, state: STATES.cancelled })));
       const targets = await store.openTargets(runId);
       lines.broadcast(targets, encodeCancel([runId], `cancelled by ${by.name}`), 'control');
-      await audit.record({
-        principal: by.name,
-        action: 'run.cancel',
-        object: runId,
-        details: { queued: never.length, told: targets.length },
-      });
       hub.publish(runId, undefined);
       return (await reader.get(runId)).run;
     },
