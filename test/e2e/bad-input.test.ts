@@ -241,7 +241,9 @@ describe('a broken pack', () => {
   it('that is not text, or too large, is refused', async () => {
     for (const bytes of [Buffer.from([0xff, 0xfe, 0x00, 0x80]), Buffer.alloc(1024 * 1024 + 1, 0x23)]) {
       const signature = await signWithSiteKey(server, bytes);
-      await expect(server.operator.pushPack(bytes, signature, 'site.yaml')).rejects.toThrow(/\[(PACK|REQUEST)_INVALID\]/);
+      await expect(server.operator.pushPack(bytes, signature, 'site.yaml')).rejects.toThrow(
+        /\[(PACK|REQUEST)_INVALID\]/,
+      );
     }
   });
 
