@@ -6,7 +6,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['{proto,packs,server,agent,cli,scripts,test/harness,test/bench}/**/*.test.ts'],
+          include: ['{proto,packs,server,agent,cli,scripts,test/{harness,bench,demo}}/**/*.test.ts'],
           testTimeout: 10_000,
         },
       },
