@@ -17,6 +17,7 @@ import { readPackHolders } from './packs/pack-holders.ts';
 import { createRunService } from './runs/create-run-service.ts';
 import { createDispatchDesk, type DispatchDesk } from './runs/desk.ts';
 import { createRunHub } from './runs/hub.ts';
+import { noteRefusedRuns } from './runs/refused-runs.ts';
 import { createRunStore } from './runs/run-store.ts';
 import { startSweeper } from './runs/sweeper.ts';
 import { encode } from './sessions/frames.ts';
@@ -79,7 +80,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     await ensureAdminToken({ db, audit }, { dataDir: config.dataDir, reset: config.resetAdminToken });
 
     const hub = createRunHub();
-    const runStore = createRunStore(pool);
+    const { store: runStore, fault: refusedRuns } = noteRefusedRuns(createRunStore(pool), clock);
     const desk: DispatchDesk = createDispatchDesk({
       store: runStore,
       hub,
@@ -257,7 +258,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
             () => undefined,
             (error: Error) => error.message,
           );
-          return [unreachable, desk.fault()].filter((problem) => problem !== undefined);
+          return [unreachable, desk.fault(), refusedRuns()].filter((problem) => problem !== undefined);
         },
       },
     });
