@@ -1,11 +1,13 @@
 // What end-to-end and chaos tests, and the benchmark, are made of. Always `afterEach(cleanup)` or `afterAll(cleanup)`.
+import { unmountDisks } from './disk.ts';
 import { killProcesses } from './process.ts';
-import { removeScratch } from './scratch.ts';
+import { killStragglers, removeScratch } from './scratch.ts';
 
 export { type AgentOptions, startAgent, type TestAgent } from './agent.ts';
 export { type BareAgent, bareAgent } from './bare-agent.ts';
 export { type AgentIdentity, authorityOf, certify, foreignAuthority, readIdentity } from './certificates.ts';
 export { type CliResult, runCli, startCli } from './cli.ts';
+export { canMount, type SmallDisk, smallDisk } from './disk.ts';
 export { eventually } from './eventually.ts';
 export { type Claim, claimsOf, markerDir, type Start, violations } from './markers.ts';
 export { type Network, startNetwork } from './net.ts';
@@ -19,5 +21,7 @@ export { connectionsTo, type Socket, socketTable } from './sockets.ts';
 /** Ends every process that the tests of this file started, whatever became of them, and removes their directories. */
 export async function cleanup(): Promise<void> {
   await killProcesses();
+  killStragglers();
+  unmountDisks();
   removeScratch();
 }

@@ -41,8 +41,8 @@ function names(pid: number, dir: string): boolean {
 const LOOKS = 200;
 const PAUSE_MS = 10;
 
-/** Kills what names a scratch directory of this process, then removes the directories. */
-export function removeScratch(): void {
+/** Kills what names a scratch directory of this process. */
+export function killStragglers(): void {
   for (const dir of scratchDirs) {
     // More than once: a process may start another between our look and our kill.
     for (let look = 0; look < LOOKS; look++) {
@@ -51,6 +51,13 @@ export function removeScratch(): void {
       for (const pid of pids) kill(pid);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
     }
+  }
+}
+
+/** Kills what names a scratch directory of this process, then removes the directories. */
+export function removeScratch(): void {
+  killStragglers();
+  for (const dir of scratchDirs) {
     rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
     scratchDirs.delete(dir);
   }
