@@ -94,6 +94,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         metrics.commitFlushSeconds.with({ batch }).observe(seconds);
       },
       observeEnd: (state) => metrics.dispatches.with({ state }).inc(),
+      observeDurable: (seconds) => metrics.dispatchStage.with({ stage: 'ended_durable' }).observe(seconds),
       observeOutput(bytes, droppedBytes) {
         metrics.outputBytes.inc(bytes);
         metrics.outputDroppedBytes.inc(droppedBytes);

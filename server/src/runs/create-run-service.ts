@@ -139,12 +139,14 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
     }
     desk.opened(order.runId, dispatches.filter((d) => d.state !== 'rejected').length);
     const message = encodeTasks([order], clock.now());
-    lines.broadcast(idsIn(dispatches, 'sent'), message, 'tasks');
+    lines.sendTask(order.runId, idsIn(dispatches, 'sent'), message);
     deps.observeSubmit?.(dispatches.length, (clock.nowMs() - startedMs) / 1000);
 
     // An agent that said Hello between the look at the lines and the commit found nothing to fetch: it gets its task here.
     const late = idsIn(dispatches, 'queued').filter((id) => lines.isConnected(id));
-    if (late.length > 0) lines.broadcast(await store.markSent(order.runId, late, clock.now()), message, 'tasks');
+    if (late.length > 0) {
+      lines.sendTask(order.runId, await store.markSent(order.runId, late, clock.now()), message);
+    }
 
     const counts = new Map<NewDispatch['state'], number>();
     for (const { state } of dispatches) counts.set(state, (counts.get(state) ?? 0) + 1);
@@ -213,7 +215,7 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
       const never = await store.cancelQueued(runId, now);
       desk.changedInStore(never.map((agentId) => ({ runId, agentId, state: STATES.cancelled })));
       const targets = await store.openTargets(runId);
-      lines.broadcast(targets, encodeCancel([runId], `cancelled by ${by.name}`), 'control');
+      lines.sendControl(targets, encodeCancel([runId], `cancelled by ${by.name}`));
       hub.publish(runId, undefined);
       return (await reader.get(runId)).run;
     },

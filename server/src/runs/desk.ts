@@ -36,6 +36,8 @@ export interface DeskDeps {
   onFault(what: string, error: unknown, pending: number): void;
   observeBatch?(kind: 'changes' | 'output', size: number, seconds: number): void;
   observeEnd?(state: string): void;
+  /** From the arrival of a result to its commit. */
+  observeDurable?(seconds: number): void;
   observeOutput?(bytes: number, droppedBytes: number): void;
 }
 
@@ -78,20 +80,22 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
   }
   let closing: Promise<void> = Promise.resolve();
 
-  const changes = createGroupCommit<DispatchChange>({
+  const changes = createGroupCommit<{ change: DispatchChange; atMs: number }>({
     sleep,
     onFailure: failed('committing dispatch changes'),
     async commit(items) {
       const merged = new Map<string, DispatchChange>();
-      for (const item of items) {
-        const key = `${item.runId} ${item.agentId}`;
+      for (const { change } of items) {
+        const key = `${change.runId} ${change.agentId}`;
         const before = merged.get(key);
-        merged.set(key, before === undefined ? item : mergeChanges(before, item));
+        merged.set(key, before === undefined ? change : mergeChanges(before, change));
       }
       const startedMs = clock.nowMs();
       const applied = await store.apply([...merged.values()]);
       fault = undefined;
-      deps.observeBatch?.('changes', merged.size, (clock.nowMs() - startedMs) / 1000);
+      const nowMs = clock.nowMs();
+      deps.observeBatch?.('changes', merged.size, (nowMs - startedMs) / 1000);
+      for (const { change, atMs } of items) if (isEnd(change.state)) deps.observeDurable?.((nowMs - atMs) / 1000);
       const acks = applied.filter(({ runId, agentId }) => {
         const change = merged.get(`${runId} ${agentId}`);
         return change !== undefined && change.epoch > 0 && isEnd(change.state);
@@ -128,7 +132,7 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
   });
 
   return {
-    change: (change) => changes.add(change),
+    change: (change) => changes.add({ change, atMs: clock.nowMs() }),
     output: (chunk) => output.add(chunk),
     opened(runId, count) {
       open.set(runId, count);

@@ -3,8 +3,10 @@ export interface AgentLines {
   /** A session of the agent is ready, here and now. */
   isConnected(agentId: string): boolean;
   /**
-   * Hands one encoded message to every agent of the list that is connected, in chunks, without blocking the event loop.
+   * Hands one encoded task to every agent of the list that is connected, in chunks, without blocking the event loop.
    * Those that are not are left to their next Hello.
    */
-  broadcast(agentIds: readonly string[], message: Buffer, lane: 'tasks' | 'control'): void;
+  sendTask(runId: string, agentIds: readonly string[], message: Buffer): void;
+  /** The same for what goes before tasks and output: cancellations, the wanted packs. */
+  sendControl(agentIds: readonly string[], message: Buffer): void;
 }

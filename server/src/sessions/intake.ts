@@ -95,8 +95,8 @@ function count(value: bigint): number {
   return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
 }
 
-/** PostgreSQL's text has no NUL. */
-function text(value: string, maxChars: number): string {
+/** PostgreSQL's text has no NUL, and one statement stores what many agents said. */
+export function text(value: string, maxChars: number): string {
   return value.replaceAll('\0', '�').slice(0, maxChars);
 }
 

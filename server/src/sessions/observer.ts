@@ -30,7 +30,6 @@ export function createSessionObserver(metrics: Metrics): SessionObserver {
   const stages = {
     sent_accepted: metrics.dispatchStage.with({ stage: 'sent_accepted' }),
     accepted_started: metrics.dispatchStage.with({ stage: 'accepted_started' }),
-    ended_durable: metrics.dispatchStage.with({ stage: 'ended_durable' }),
   };
   return {
     opened(count) {

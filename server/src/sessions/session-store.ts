@@ -90,7 +90,7 @@ export function createSessionStore(
         name: 'hello-packs',
         text: `
           with held as (
-            select h.agent_id, h.digest from unnest($2::text[], $3::bytea[]) as h(agent_id, digest) join packs using (digest)),
+            select distinct h.agent_id, h.digest from unnest($2::text[], $3::bytea[]) as h(agent_id, digest) join packs using (digest)),
           gone as (
             delete from agent_packs a where a.agent_id = any($1)
               and not exists (select 1 from held where held.agent_id = a.agent_id and held.digest = a.digest))

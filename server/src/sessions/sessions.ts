@@ -1,4 +1,4 @@
-import { type Hello, ServerMessage } from '@openline/proto/agent';
+import type { Hello } from '@openline/proto/agent';
 import { MAX_FACTS, MAX_LABEL_CHARS, MAX_LABELS, PROTOCOL_MAX, PROTOCOL_MIN } from '@openline/proto/limits';
 import type { Clock } from '../clock.ts';
 import { createGroupCommit } from '../db/group-commit.ts';
@@ -9,7 +9,7 @@ import type { OwedDispatch } from '../runs/run-store.ts';
 import { encodeCancel, encodeTasks } from '../runs/wire.ts';
 import { AgentSession, type SessionOwner } from './agent-session.ts';
 import { encode } from './frames.ts';
-import { attributesOf } from './intake.ts';
+import { attributesOf, text } from './intake.ts';
 import type { Link } from './link.ts';
 import { ResultAcks } from './result-acks.ts';
 import { type CloseCode, contest, type SessionPolicy } from './session.ts';
@@ -143,7 +143,12 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       names.delete(session);
       changed(session.agentId);
     },
-    deliver: (session, message) => uplink.deliver(session, message),
+    deliver(session, message) {
+      // What it takes before its Hello is settled, it knows as well.
+      if (message.$case === 'taskReports')
+        session.hello?.openRunIds.push(...message.value.accepted.map(({ runId }) => runId));
+      uplink.deliver(session, message);
+    },
     closed(session, code, why) {
       all.delete(session);
       names.delete(session);
@@ -200,38 +205,44 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
         if (typeof record === 'string') session.input({ kind: 'nonsense', what: record });
         else records.set(session, record);
       }
-      if (records.size === 0) return;
-      const opened = await store.open([...records.values()], clock.now());
-      const open: AgentSession[] = [];
-      for (const session of records.keys()) if (takeUp(session, opened.get(session.agentId))) open.push(session);
-      if (open.length === 0) return;
+      if (records.size > 0) {
+        const opened = await store.open([...records.values()], clock.now());
+        for (const session of records.keys()) takeUp(session, opened.get(session.agentId));
+      }
+      // Also those that were taken up before the store failed to say what they are owed.
+      const unsettled = sessions.filter(isUnsettled);
+      if (unsettled.length === 0) return;
       const owed = await deps.takeOpen(
-        open.map((s) => s.agentId),
+        unsettled.map((s) => s.agentId),
         clock.now(),
       );
-      settle(owed, open);
+      settle(owed, unsettled.filter(isUnsettled));
       // Ten thousand of them are not kept for nothing.
-      for (const session of open) session.hello = undefined;
+      for (const session of unsettled) session.hello = undefined;
     },
   });
 
-  function takeUp(session: AgentSession, opened: Opened | undefined): boolean {
+  /** It is ready, and what it is owed has not been looked at. */
+  function isUnsettled(session: AgentSession): boolean {
+    return session.state.kind === 'ready' && session.hello !== undefined;
+  }
+
+  function takeUp(session: AgentSession, opened: Opened | undefined): void {
     if (opened?.kind !== 'opened') {
       const revoked = opened?.kind === 'revoked';
       const why = revoked ? `the agent was revoked: ${opened.reason}` : 'this server does not know the agent';
       session.input({ kind: 'close', code: revoked ? 'AGENT_REVOKED' : 'IDENTITY_UNKNOWN', why });
-      return false;
+      return;
     }
     if (session.state.kind !== 'opening') {
       endings.add({ agentId: session.agentId, epoch: opened.epoch });
-      return false;
+      return;
     }
     names.set(session, opened.agentName);
     openedEpochs.set(session, opened.epoch);
     if (opened.journalReplaced)
       log.warn({ agentId: session.agentId, agent: opened.agentName }, 'agent came back with a new journal');
     session.input({ kind: 'opened', epoch: opened.epoch });
-    return true;
   }
 
   /** What is owed to agents that just came back: sent again, cancelled, or ended. */
@@ -280,19 +291,11 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     return session?.state.kind === 'ready' ? session : undefined;
   }
 
-  function broadcast(agentIds: readonly string[], message: Buffer, lane: 'tasks' | 'control'): void {
-    const nowMs = clock.nowMs();
-    const runId = lane === 'tasks' ? runIdOf(message) : undefined;
+  function broadcast(agentIds: readonly string[], message: Buffer, lane: 'control' | 'bulk'): void {
     let at = 0;
     const turn = () => {
-      const end = Math.min(at + WRITES_PER_TURN, agentIds.length);
-      for (; at < end; at++) {
-        const agentId = agentIds[at];
-        const session = agentId === undefined ? undefined : ready(agentId);
-        if (session === undefined) continue;
-        session.send(message, lane === 'tasks' ? 'bulk' : 'control');
-        if (runId !== undefined) stages.sent(runId, session.agentId, nowMs);
-      }
+      for (const agentId of agentIds.slice(at, at + WRITES_PER_TURN)) ready(agentId)?.send(message, lane);
+      at += WRITES_PER_TURN;
       if (at < agentIds.length) setImmediate(turn);
     };
     turn();
@@ -336,17 +339,17 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     ready,
     count: () => readyCount,
     isConnected: (agentId) => ready(agentId) !== undefined,
-    broadcast,
+    sendTask(runId, agentIds, message) {
+      stages.sent(runId, clock.nowMs());
+      broadcast(agentIds, message, 'bulk');
+    },
+    sendControl: (agentIds, message) => broadcast(agentIds, message, 'control'),
     onChange: (listener) => listeners.push(listener),
     close(agentId, code, why) {
       holders.get(agentId)?.input({ kind: 'close', code, why });
     },
     resultsDurable(durable) {
-      const nowMs = clock.nowMs();
-      for (const { agentId, runId } of durable) {
-        acks.add(agentId, runId);
-        stages.durable(runId, agentId, nowMs);
-      }
+      for (const { agentId, runId } of durable) acks.add(agentId, runId);
     },
     outputDurable(durable) {
       const byAgent = new Map<string, { runId: string; committedBytes: bigint }[]>();
@@ -387,11 +390,6 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
   };
 }
 
-function runIdOf(message: Buffer): string | undefined {
-  const { kind } = ServerMessage.decode(message);
-  return kind?.$case === 'tasks' ? kind.value.tasks[0]?.runId : undefined;
-}
-
 function toHelloRecord(session: AgentSession): HelloRecord | string {
   const { hello, link } = session;
   if (hello === undefined) return 'no Hello';
@@ -401,8 +399,8 @@ function toHelloRecord(session: AgentSession): HelloRecord | string {
   if (typeof facts === 'string') return facts;
   return {
     agentId: session.agentId,
-    journalId: hello.journalId.slice(0, 64),
-    version: hello.agentVersion.slice(0, 64),
+    journalId: text(hello.journalId, 64),
+    version: text(hello.agentVersion, 64),
     labels,
     facts,
     remoteAddress: link.remoteAddress,

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts';
 import { createGroupCommit } from '../db/group-commit.ts';
 import type { DispatchDesk } from '../runs/desk.ts';
 import type { AgentSession } from './agent-session.ts';
-import { changesOf, chunkOf } from './intake.ts';
+import { changesOf, chunkOf, text } from './intake.ts';
 import type { PackStateRecord, SessionStore } from './session-store.ts';
 import type { SessionLog } from './sessions.ts';
 import type { StageTimer } from './stages.ts';
@@ -17,6 +17,7 @@ export interface UplinkDeps {
 }
 
 const MAX_SHOWN_CHARS = 200;
+const MAX_CODE_CHARS = 64;
 const MAX_REASON_CHARS = 2_000;
 
 /** Takes what ready sessions say to the domain that it concerns. Nothing here waits: it runs within the read of the stream. */
@@ -52,11 +53,8 @@ export function createUplink({ store, desk, clock, log, stages }: UplinkDeps): {
             session.input({ kind: 'nonsense', what: changes });
             return;
           }
-          const nowMs = clock.nowMs();
-          for (const change of changes) {
-            stages.reported(change, nowMs);
-            desk.change(change);
-          }
+          stages.reported(message.value, clock.nowMs());
+          for (const change of changes) desk.change(change);
           return;
         }
         case 'taskOutput': {
@@ -68,7 +66,13 @@ export function createUplink({ store, desk, clock, log, stages }: UplinkDeps): {
         case 'packStatus':
           for (const { digest: bytes, ready, reasonCode, reason } of message.value.packs) {
             const digest = Buffer.from(bytes);
-            packStates.add({ agentId, digest, ready, reasonCode, reason: reason.slice(0, MAX_REASON_CHARS) });
+            packStates.add({
+              agentId,
+              digest,
+              ready,
+              reasonCode: text(reasonCode, MAX_CODE_CHARS),
+              reason: text(reason, MAX_REASON_CHARS),
+            });
             if (!ready)
               log.warn({ agentId, digest: digest.toString('hex'), reasonCode, reason }, 'agent refused a pack');
           }

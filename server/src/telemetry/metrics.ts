@@ -72,7 +72,7 @@ export function createMetrics() {
     dispatches: r.counters('openline_dispatches_total', 'Dispatches that ended, by final state.', ['state']),
     dispatchStage: r.histograms(
       'openline_dispatch_stage_seconds',
-      'Seconds a dispatch spent in a stage: submit_sent, sent_accepted, accepted_started, started_ended or ended_durable.',
+      'Seconds a dispatch spent in a stage: submit_sent, sent_accepted, accepted_started or ended_durable.',
       ['stage'],
       STAGE_SECONDS,
     ),
