@@ -251,7 +251,10 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     const toSend: OwedDispatch[] = [];
     for (const dispatch of owed) {
       const { runId, agentId } = dispatch;
-      const verdict = onHello(dispatch, known.get(agentId)?.has(runId) ?? false);
+      const runIds = known.get(agentId);
+      // Its session ended meanwhile: the next Hello says what the agent knows.
+      if (runIds === undefined) continue;
+      const verdict = onHello(dispatch, runIds.has(runId));
       switch (verdict.kind) {
         case 'send':
           toSend.push(dispatch);

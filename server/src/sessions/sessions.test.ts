@@ -1,0 +1,175 @@
+import { AgentMessage, Hello, ServerMessage } from '@openline/proto/agent';
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../clock.ts';
+import type { DispatchDesk } from '../runs/desk.ts';
+import type { DispatchChange } from '../runs/dispatch.ts';
+import type { OwedDispatch } from '../runs/run-store.ts';
+import type { Link } from './link.ts';
+import type { HelloRecord, PackStateRecord, SessionStore } from './session-store.ts';
+import { createSessions, type SessionsDeps } from './sessions.ts';
+
+const RUN = '00000000-0000-7000-8000-000000000001';
+
+const owed = (over: Partial<OwedDispatch> = {}): OwedDispatch => ({
+  runId: RUN,
+  agentId: 'a',
+  state: 'running',
+  runCancelled: false,
+  expired: false,
+  packDigest: Buffer.alloc(32),
+  packName: 'p',
+  taskName: 't',
+  parametersJson: '{}',
+  timeoutMs: 1_000,
+  expiresAt: new Date(),
+  ...over,
+});
+
+/** One replica whose store is made of what each test gives; agents say and hear messages. */
+function replica(given: { takeOpen?: SessionsDeps['takeOpen']; store?: Partial<SessionStore> } = {}) {
+  const changes: DispatchChange[] = [];
+  const nothing = async () => {};
+  const desk: DispatchDesk = {
+    change: (change) => void changes.push(change),
+    output() {},
+    opened() {},
+    changedInStore() {},
+    start: nothing,
+    recount: nothing,
+    idle: nothing,
+    fault: () => undefined,
+  };
+  let epoch = 0;
+  const store: SessionStore = {
+    open: async (hellos) =>
+      new Map(
+        hellos.map(({ agentId }) => [
+          agentId,
+          { kind: 'opened', agentName: agentId, epoch: ++epoch, journalReplaced: false },
+        ]),
+      ),
+    seen: nothing,
+    ended: nothing,
+    allOffline: nothing,
+    packStates: nothing,
+    revoked: async () => false,
+    ...given.store,
+  };
+  const none = () => {};
+  const sessions = createSessions(
+    {
+      store,
+      desk,
+      takeOpen: given.takeOpen ?? (async () => []),
+      packsWanted: () => Buffer.from(ServerMessage.encode({ kind: undefined }).finish()),
+      clock: systemClock,
+      random: () => 0,
+      log: { info: none, warn: none, error: none },
+      observe: {
+        opened: none,
+        superseded: none,
+        refused: none,
+        closed: none,
+        frame: none,
+        stage: none,
+        queuedBytes: none,
+      },
+    },
+    { heartbeatIntervalMs: 15_000, offlineAfterMs: 45_000, maxAgents: 10 },
+  );
+  return {
+    changes,
+    sessions,
+    connect(agentId: string, hello: Partial<Hello> = {}) {
+      const heard: NonNullable<ServerMessage['kind']>[] = [];
+      const link: Link = {
+        agentId,
+        remoteAddress: '',
+        tlsProtocol: '',
+        tlsCipher: '',
+        certificateExpiresUnixMs: () => Date.now() + 1_000_000,
+        write(message, flushed) {
+          const { kind } = ServerMessage.decode(message);
+          if (kind) heard.push(kind);
+          setImmediate(flushed);
+        },
+        end() {},
+        destroy() {},
+        socketBytes: () => ({ up: 0, down: 0 }),
+      };
+      const session = sessions.attach(link);
+      const say = (kind: NonNullable<AgentMessage['kind']>) =>
+        session.receive(Buffer.from(AgentMessage.encode({ kind }).finish()));
+      const value = Hello.create({
+        protocolMin: 1,
+        protocolMax: 1,
+        instanceId: agentId,
+        machineId: agentId,
+        journalId: agentId,
+        ...hello,
+      });
+      say({ $case: 'hello', value });
+      return { heard, say, session };
+    },
+  };
+}
+
+const until = async (holds: () => boolean) => {
+  for (let waits = 0; !holds() && waits < 200; waits++) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(holds()).toBe(true);
+};
+
+describe('when the database fails between the opening of a session and the look at what it is owed', () => {
+  const failsOnce = (rows: readonly OwedDispatch[]) => {
+    let calls = 0;
+    return async () => {
+      if (calls++ === 0) throw new Error('the database is away');
+      return [...rows];
+    };
+  };
+
+  it('what is owed is looked at again: a cancel that came while the agent was away still reaches it', async () => {
+    const { connect } = replica({ takeOpen: failsOnce([owed({ runCancelled: true })]) });
+    const { heard } = connect('a', { openRunIds: [RUN] });
+    await until(() => heard.some(({ $case }) => $case === 'cancel'));
+  });
+
+  it('what the agent took meanwhile, in this session, is not called lost', async () => {
+    const { connect, changes, sessions } = replica({
+      takeOpen: failsOnce([owed(), owed({ runId: RUN.replace(/1$/, '2') })]),
+    });
+    const { say } = connect('a');
+    await until(() => sessions.isConnected('a'));
+    const accepted = [{ runId: RUN, atUnixMs: 1n, queuePosition: 0 }];
+    say({ $case: 'taskReports', value: { accepted, started: [], progress: [], results: [] } });
+    await until(() => changes.some(({ state }) => state === 'lost'));
+    expect(changes.filter(({ state }) => state === 'lost').map(({ runId }) => runId)).toEqual([RUN.replace(/1$/, '2')]);
+  });
+});
+
+describe('what an agent says of itself', () => {
+  it('reaches the database without the NUL characters that PostgreSQL refuses: nobody else would be let in', async () => {
+    const records: HelloRecord[] = [];
+    const states: PackStateRecord[] = [];
+    const { connect } = replica({
+      store: {
+        open: async (hellos) => {
+          records.push(...hellos);
+          return new Map(
+            hellos.map((h) => [
+              h.agentId,
+              { kind: 'opened', agentName: '', epoch: 1, journalReplaced: false } as const,
+            ]),
+          );
+        },
+        packStates: async (rows) => void states.push(...rows),
+      },
+    });
+    const { say, session } = connect('a', { agentVersion: '1\0', journalId: 'j\0' });
+    await until(() => session.state.kind === 'ready');
+    const pack = { digest: Buffer.alloc(32), ready: false, reasonCode: 'X\0', reason: 'r\0' };
+    say({ $case: 'packStatus', value: { packs: [pack] } });
+    await until(() => states.length > 0);
+    expect(JSON.stringify([records, states])).not.toContain('\\u0000');
+  });
+});
