@@ -55,6 +55,7 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
 
   async function close(runIds: readonly string[]): Promise<void> {
     const closed = new Set(await store.closeRuns(runIds, clock.now()));
+    fault = undefined;
     for (const runId of runIds) {
       if (closed.has(runId)) open.delete(runId);
       hub.publish(runId, undefined);
@@ -75,10 +76,14 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
       if (left <= 0) maybeEnded.add(runId);
     }
     for (const [runId, agentIds] of byRun) hub.publish(runId, agentIds);
-    if (maybeEnded.size > 0)
-      closing = closing.then(() => close([...maybeEnded])).catch((error) => failed('ending runs')(error, 0));
+    for (const runId of maybeEnded) endings.add(runId);
   }
-  let closing: Promise<void> = Promise.resolve();
+
+  const endings = createGroupCommit<string>({
+    sleep,
+    onFailure: failed('ending runs'),
+    commit: (runIds) => close([...new Set(runIds)]),
+  });
 
   const changes = createGroupCommit<{ change: DispatchChange; atMs: number }>({
     sleep,
@@ -136,7 +141,7 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
     output: (chunk) => output.add(chunk),
     opened(runId, count) {
       open.set(runId, count);
-      if (count === 0) closing = closing.then(() => close([runId])).catch((error) => failed('ending runs')(error, 0));
+      if (count === 0) endings.add(runId);
     },
     changedInStore: noteChanged,
     async start() {
@@ -150,7 +155,7 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
     },
     async idle() {
       await Promise.all([changes.idle(), output.idle()]);
-      await closing;
+      await endings.idle();
     },
     fault: () => fault,
   };
