@@ -169,9 +169,28 @@ describe('a sweep', () => {
   it('calls lost what runs without an end long past its deadline', async () => {
     await enrol('a');
     const id = await submitted([target('a')]);
-    await store.apply([change(id, 'a', 'running', { startedAt: later(100_000) })]);
-    expect(await sweep(100_000 + 1_000 + 599_999)).toEqual([]);
-    expect(await sweep(100_000 + 1_000 + 600_000)).toMatchObject([{ state: STATES.lost }]);
+    await store.apply([change(id, 'a', 'running', { startedAt: later(50_000) })]);
+    expect(await sweep(60_000 + 1_000 + 599_999)).toEqual([]);
+    expect(await sweep(60_000 + 1_000 + 600_000)).toMatchObject([{ state: STATES.lost }]);
+  });
+
+  it('believes no clock of an agent: one that is years ahead keeps nothing open', async () => {
+    await enrol('a');
+    const id = await submitted([target('a')]);
+    await store.apply([change(id, 'a', 'running', { startedAt: new Date('2030-01-01T00:00:00Z') })]);
+    await sweep(60_000 + 1_000 + 600_000);
+    expect(await stateIn(id, 'a')).toBe('lost');
+  });
+});
+
+describe('what is handed over again', () => {
+  it('is that of connected agents: the many that wait for others stand in nobody’s way', async () => {
+    await enrol('here');
+    await db.pool.query(`update agents set online = true where id = 'here'`);
+    await submitted(Array.from({ length: 5_000 }, (_, i) => target(`away-${i}`, 'queued')));
+    const id = await submitted([target('here')]);
+    const again = await store.unaccepted(later(1), later(1));
+    expect(again.map(({ runId, agentId }) => [runId, agentId])).toEqual([[id, 'here']]);
   });
 });
 

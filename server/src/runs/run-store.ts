@@ -24,7 +24,7 @@ export interface RunStore {
   openTargets(runId: string): Promise<string[]>;
   /** Ends what nobody will end any more. @returns the dispatches that ended */
   sweep(limits: SweepLimits): Promise<Ended[]>;
-  /** Sent, not accepted, of open runs that are still deliverable. */
+  /** Not accepted, of open runs that are still deliverable, by agents that are connected. Reads all dispatches of open runs. */
   unaccepted(sentBefore: Date, now: Date): Promise<OwedDispatch[]>;
   /** Ends the runs whose last dispatch has ended. @returns those that it ended, or whose counts it refreshed */
   closeRuns(runIds: readonly string[], now: Date): Promise<string[]>;
@@ -115,7 +115,7 @@ export interface SweepLimits {
   readonly now: Date;
   /** Unaccepted this long after the end of its run's time to live: nobody can know. */
   readonly sentGraceMs: number;
-  /** Without a result this long after its deadline: nobody can know. */
+  /** Without a result this long after its deadline (an agent starts nothing after the time to live): nobody can know. */
   readonly lostAfterMs: number;
 }
 
@@ -377,11 +377,11 @@ export function createRunStore(pool: Pool): RunStore {
               else 'the agent took it and has not reported its end' end,
             ended_at = $1
           from runs r
-          where r.ended_at is null and d.run_id = r.id and (
-            (d.state = ${STATES.queued} and r.expires_at <= $1)
+          where r.ended_at is null and r.expires_at <= $1 and d.run_id = r.id and (
+            d.state = ${STATES.queued}
             or (d.state = ${STATES.sent} and r.expires_at <= $1::timestamptz - make_interval(secs => $2))
             or (d.state in (${STATES.accepted}, ${STATES.running})
-                and greatest(r.expires_at, coalesce(d.started_at, r.expires_at)) + make_interval(secs => r.timeout_ms / 1000.0 + $3) <= $1))
+                and r.expires_at + make_interval(secs => r.timeout_ms / 1000.0 + $3) <= $1))
           returning d.run_id, d.agent_id, d.state`,
         values: [now, sentGraceMs / 1000, lostAfterMs / 1000],
       });
@@ -391,8 +391,8 @@ export function createRunStore(pool: Pool): RunStore {
     async unaccepted(sentBefore, now) {
       const { rows } = await query<OwedRow>({
         name: 'unaccepted',
-        text: `select ${OWED_COLUMNS} from runs r join dispatches d on d.run_id = r.id
-          where r.ended_at is null and r.cancelled_at is null and r.expires_at > $2 and d.state in (${STATES.queued}, ${STATES.sent})
+        text: `select ${OWED_COLUMNS} from runs r join dispatches d on d.run_id = r.id join agents a on a.id = d.agent_id
+          where a.online and r.ended_at is null and r.cancelled_at is null and r.expires_at > $2 and d.state in (${STATES.queued}, ${STATES.sent})
             and coalesce(d.sent_at, d.queued_at) < $1 order by d.run_id limit 5000`,
         values: [sentBefore, now],
       });

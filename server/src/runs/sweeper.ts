@@ -16,6 +16,7 @@ export interface SweeperDeps {
 
 export interface SweeperConfig {
   readonly sweepIntervalMs: number;
+  /** How long an agent may leave a task unanswered; then it is told again, as often. */
   readonly redeliverAfterMs: number;
   readonly sentGraceMs: number;
   readonly lostAfterMs: number;
@@ -34,6 +35,7 @@ export function startSweeper(deps: SweeperDeps, config: SweeperConfig): { stop()
   const { store, desk, clock, lines } = deps;
   const stopping = new AbortController();
   let sweeps = 0;
+  let redeliveredMs = Number.NEGATIVE_INFINITY;
   let wall = clock.now().getTime();
   let monotonic = clock.nowMs();
 
@@ -41,17 +43,22 @@ export function startSweeper(deps: SweeperDeps, config: SweeperConfig): { stop()
     await followClock();
     const now = clock.now();
     desk.changedInStore(await store.sweep({ now, sentGraceMs: config.sentGraceMs, lostAfterMs: config.lostAfterMs }));
+    if (clock.nowMs() - redeliveredMs >= config.redeliverAfterMs) await redeliver(now);
+    if (sweeps++ % GROOM_EVERY_SWEEPS === 0) {
+      await desk.recount();
+      const endedBefore = new Date(now.getTime() - config.historyMs);
+      while ((await store.groom(endedBefore)) > 0 && !stopping.signal.aborted);
+    }
+  }
+
+  async function redeliver(now: Date): Promise<void> {
+    redeliveredMs = clock.nowMs();
     const unanswered = await store.unaccepted(new Date(now.getTime() - config.redeliverAfterMs), now);
     const again = unanswered.filter((d) => lines.isConnected(d.agentId));
     const queued = new Map<string, string[]>();
     for (const d of again) if (d.state === 'queued') queued.set(d.runId, [...(queued.get(d.runId) ?? []), d.agentId]);
     for (const [runId, agentIds] of queued) await store.markSent(runId, agentIds, now);
     deps.redeliver(again);
-    if (sweeps++ % GROOM_EVERY_SWEEPS === 0) {
-      await desk.recount();
-      const endedBefore = new Date(now.getTime() - config.historyMs);
-      while ((await store.groom(endedBefore)) > 0 && !stopping.signal.aborted);
-    }
   }
 
   /** Deadlines are stored as times of day. When somebody moves the clock, they move with it. */
