@@ -240,6 +240,13 @@ describe('a run', () => {
       expect((await db.pool.query(`select 1 from ${table}`)).rowCount).toBe(0);
     }
   });
+  it('is groomed with others only as long as they are small together: one statement must end in its time', async () => {
+    for (let i = 0; i < 5; i++) await store.closeRuns([await submitted([target('a', 'rejected')])], later(i));
+    await db.pool.query('update runs set target_count = 50000 where ended_at <= $1', [later(1)]);
+    expect(await store.groom(later(10))).toBe(1);
+    expect(await store.groom(later(10))).toBe(1);
+    expect(await store.groom(later(10))).toBe(3);
+  });
 });
 
 describe('output', () => {

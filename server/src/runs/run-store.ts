@@ -119,6 +119,9 @@ export interface SweepLimits {
   readonly lostAfterMs: number;
 }
 
+/** Dispatches deleted at once: some 6 µs each, and their output. More would reach the time limit of a statement, and never be deleted. */
+const GROOM_TARGETS = 50_000;
+
 /** `takes` of dispatch.ts, in SQL. */
 const TAKES_SQL = `((d.state < ${FIRST_END} and h.state > d.state) or (d.state = ${STATES.lost} and h.state >= ${FIRST_END} and h.state <> ${STATES.lost}))`;
 
@@ -429,8 +432,12 @@ export function createRunStore(pool: Pool): RunStore {
 
     async groom(endedBefore) {
       const { rows } = await query<{ id: string }>(
-        'select id from runs where ended_at < $1 order by ended_at limit 200',
-        [endedBefore],
+        `select id from (
+           select id, row_number() over oldest, sum(target_count) over oldest as targets
+           from (select id, ended_at, target_count from runs where ended_at < $1 order by ended_at, id limit 200) ended
+           window oldest as (order by ended_at, id)) r
+         where row_number = 1 or targets <= $2`,
+        [endedBefore, GROOM_TARGETS],
       );
       const ids = rows.map((row) => row.id);
       if (ids.length === 0) return 0;

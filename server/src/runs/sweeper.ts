@@ -35,6 +35,7 @@ export function startSweeper(deps: SweeperDeps, config: SweeperConfig): { stop()
   const { store, desk, clock, lines } = deps;
   const stopping = new AbortController();
   let sweeps = 0;
+  let grooming = false;
   let redeliveredMs = Number.NEGATIVE_INFINITY;
   let wall = clock.now().getTime();
   let monotonic = clock.nowMs();
@@ -46,9 +47,10 @@ export function startSweeper(deps: SweeperDeps, config: SweeperConfig): { stop()
     if (clock.nowMs() - redeliveredMs >= config.redeliverAfterMs) await redeliver(now);
     if (sweeps++ % GROOM_EVERY_SWEEPS === 0) {
       await desk.recount();
-      const endedBefore = new Date(now.getTime() - config.historyMs);
-      while ((await store.groom(endedBefore)) > 0 && !stopping.signal.aborted);
+      grooming = true;
     }
+    // A piece at a time: what expires does not wait for a long history to be deleted.
+    if (grooming) grooming = (await store.groom(new Date(now.getTime() - config.historyMs))) > 0;
   }
 
   async function redeliver(now: Date): Promise<void> {
