@@ -9,9 +9,9 @@ const cli = dirname(dirname(fileURLToPath(import.meta.url)));
 const main = join(cli, 'src', 'main.ts');
 
 if (Number.parseInt(process.versions.node, 10) >= 24) {
-  // Compiled code and stripped types are kept between starts: half of the start-up time.
+  // Compiled code and stripped types are kept between starts: half of the start-up time. In the checkout, where nobody else can write.
   const { enableCompileCache } = await import('node:module');
-  enableCompileCache?.();
+  enableCompileCache?.(join(dirname(cli), 'node_modules', '.cache', 'openline'));
   await import(main);
 } else {
   const own = join(dirname(cli), 'node_modules', '.bin', 'node');
