@@ -1,4 +1,5 @@
 import type { TaskResult } from '@openline/proto/agent';
+import { MAX_TTL_MS } from '@openline/proto/limits';
 import type { Clock, EngineLog, Timer } from './clock.ts';
 import { type Input, type Stop, step } from './dispatch-machine.ts';
 import type { ExecutorHealth, TaskEngine, Uplink } from './engine.ts';
@@ -8,7 +9,7 @@ import { createMemory, type Memory, REMEMBER_AFTER_EXPIRY_MS } from './memory.ts
 import { createOutputs, type Outputs } from './output/outputs.ts';
 import { createReporter } from './reporter.ts';
 import { resultOf } from './results.ts';
-import { journalRunOf, type Run } from './run.ts';
+import { isRunId, journalRunOf, newRun, type Run } from './run.ts';
 import { createStarter, type StarterConfig, sayStarted } from './starter.ts';
 import { createWaitingRoom } from './waiting-room.ts';
 
@@ -207,6 +208,19 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
     tellIdle();
   }
 
+  /** A cancel may overtake its task, which must not start when it comes. */
+  function cancelUnseen(runId: string, reason: string): void {
+    if (stopping || memory.has(runId) || !isRunId(runId)) return;
+    const ending = { end: 'cancelled', code: 'TASK_CANCELLED', reason } as const;
+    const times = { acceptedUnixMs: clock.unixMs(), expiresAtMs: clock.nowMs() + MAX_TTL_MS };
+    refuse(newRun({ id: runId, task: undefined, state: { kind: 'ended', ending }, ...times }));
+  }
+
+  function refuse(run: Run): void {
+    runs.set(run.id, run);
+    finish(run);
+  }
+
   function endedRecord(run: Run, result: TaskResult): JournalRecord {
     const expires = Math.round(run.expiresAtMs - clock.nowMs() + clock.unixMs());
     return { t: 'ended', run: run.id, expires, result: encodeResult(result) };
@@ -295,10 +309,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
         apply(run, error === undefined ? { kind: 'accepted', waitsFor: 'slot' } : journalFailed(error));
       });
     },
-    refuse(run) {
-      runs.set(run.id, run);
-      finish(run);
-    },
+    refuse,
     say: reporter.result,
     repeat(runId) {
       const run = runs.get(runId);
@@ -325,6 +336,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
     cancel(runIds, reason) {
       for (const runId of runIds) {
         const run = runs.get(runId);
+        if (run === undefined) cancelUnseen(runId, reason);
         if (run === undefined || run.result !== undefined) continue;
         apply(run, { kind: 'stop', stop: { end: 'cancelled', code: 'TASK_CANCELLED', reason } });
       }

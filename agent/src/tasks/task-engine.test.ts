@@ -277,6 +277,15 @@ describe('stopping a task', () => {
     expect(Number(result.endedUnixMs - result.startedUnixMs)).toBeLessThan(3_000);
   });
 
+  it('that is cancelled before it comes never starts: a cancel may overtake its task', async () => {
+    const it = await start(tasksOf(shell(`echo x > ${dataDir}/marker`)));
+    it.cancel(['run-1'], 'cancelled by ann');
+    expect(await seen.result('run-1')).toMatchObject({ end: TaskEnd.TASK_END_CANCELLED, reasonCode: 'TASK_CANCELLED' });
+    it.offer([offerOf('run-1'), offerOf('run-2')]);
+    await seen.result('run-2');
+    expect([seen.started('run-1'), seen.started('run-2')]).toEqual([0, 1]);
+  });
+
   it('that is cancelled says so, also when it then exits with 0', async () => {
     const it = await start(tasksOf(shell('trap "exit 0" TERM; echo up; while :; do sleep 0.05; done')));
     it.offer([offerOf('run-1')]);
