@@ -82,3 +82,24 @@ it('a watcher sees every target end, also when the end of the run is committed b
   }
   expect(Object.fromEntries(seen)).toEqual({ 'web-1': 'succeeded', 'web-2': 'succeeded' });
 });
+
+it('a reader whose run is groomed meanwhile comes to an end', async () => {
+  let reads = 0;
+  const reader = createRunReader({
+    hub: createRunHub(),
+    clock: { sleep: () => Promise.resolve() },
+    lines: { isConnected: () => true },
+    store: {
+      run: async () => ({ ...openRun, endedAt: at }),
+      dispatches: async () => [{ ...dispatch('web-1', 'succeeded'), outputBytes: 5, outputStoredBytes: 5 }],
+      list: async () => [],
+      async readOutput() {
+        if (++reads > 10) throw new Error('it reads for ever');
+        return [];
+      },
+    },
+  });
+  const query = { runId: 'run', agentIds: [], follow: false, fromOffset: 0 };
+  for await (const part of reader.readOutput(query, new AbortController().signal)) expect(part).toBeUndefined();
+  expect(reads).toBe(1);
+});

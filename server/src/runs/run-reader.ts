@@ -97,7 +97,10 @@ export function createRunReader({
           for (const dispatch of open) {
             let position = positions.get(dispatch.agentId) ?? 0;
             while (position < dispatch.outputStoredBytes && !signal.aborted) {
-              for (const chunk of await store.readOutput(runId, dispatch.agentId, position, OUTPUT_PAGE_ROWS)) {
+              const page = await store.readOutput(runId, dispatch.agentId, position, OUTPUT_PAGE_ROWS);
+              // Groomed meanwhile.
+              if (page.length === 0) break;
+              for (const chunk of page) {
                 const skip = Math.max(0, position - chunk.offset);
                 position = chunk.offset + chunk.data.length;
                 yield {
