@@ -221,6 +221,9 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
     },
 
     async retry(by, runId, idempotencyKey) {
+      // Which targets are to be retried may have changed since it was first asked.
+      const before = idempotencyKey === undefined ? undefined : await store.findByKey(by.id, idempotencyKey);
+      if (before?.run.retryOf === runId) return { run: before.run, existing: true };
       const { run, dispatches } = await reader.get(runId);
       const again = dispatches.filter((d) => isEnd(d.state) && d.state !== 'succeeded').map((d) => d.agentId);
       if (again.length === 0) {
