@@ -153,9 +153,9 @@ export class AgentSession {
       this.link.destroy();
     } else {
       const retryAfterMs = code === 'SERVER_BUSY' ? 5_000 : 0;
-      this.send(
+      // Not through the queue, which ends here: one small message more is no burden to grpc-js.
+      this.#write(
         encode({ kind: { $case: 'disconnect', value: { code: DISCONNECT_CODES[code], message: why, retryAfterMs } } }),
-        'control',
       );
       this.link.end();
     }

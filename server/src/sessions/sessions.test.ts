@@ -173,3 +173,31 @@ describe('what an agent says of itself', () => {
     expect(JSON.stringify([records, states])).not.toContain('\\u0000');
   });
 });
+
+describe('an end', () => {
+  it('of the server does not wait for a database that is away', async () => {
+    const { connect, sessions } = replica({
+      store: {
+        ended: async () => {
+          throw new Error('the database is away');
+        },
+      },
+    });
+    connect('a');
+    await until(() => sessions.isConnected('a'));
+    const outcome = await Promise.race([
+      sessions.stop().then(() => 'stopped'),
+      new Promise((resolve) => setTimeout(resolve, 4_000, 'waits')),
+    ]);
+    expect(outcome).toBe('stopped');
+  });
+
+  it('of a session is told why, also when another message is on its way', async () => {
+    const { connect, sessions } = replica();
+    const { heard } = connect('a');
+    await until(() => sessions.isConnected('a'));
+    sessions.sendControl(['a'], Buffer.from(ServerMessage.encode({ kind: undefined }).finish()));
+    sessions.close('a', 'AGENT_REVOKED', 'it was revoked');
+    await until(() => heard.some(({ $case }) => $case === 'disconnect'));
+  });
+});

@@ -76,6 +76,7 @@ export interface Sessions extends AgentLines {
 const GREETING_MS = 15_000;
 const QUEUE_LIMIT_BYTES = 16 * 1024 * 1024;
 const TICK_MS = 1_000;
+const FLUSH_TIMEOUT_MS = 2_000;
 /** Writes of one turn of the event loop: a broadcast to the whole fleet must not stop the others. */
 const WRITES_PER_TURN = 400;
 /** Output that may be under way from all agents together, and the bounds of one agent's part of it. */
@@ -387,8 +388,10 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       for (const timer of timers) clearInterval(timer);
       acks.flush();
       for (const session of [...all]) session.input({ kind: 'close', code: 'SERVER_STOPS', why: 'this server stops' });
-      await Promise.all([endings.idle(), uplink.idle()]);
+      // Not for ever: a server that starts marks every agent as offline, and packs are said anew with each Hello.
+      await Promise.race([Promise.all([endings.idle(), uplink.idle()]), clock.sleep(FLUSH_TIMEOUT_MS)]);
       hellos.close();
+      endings.close();
     },
   };
 }
