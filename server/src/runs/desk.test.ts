@@ -63,3 +63,33 @@ it('a run whose end the database refused ends when the database is back, and not
   expect((await store.run(id))?.endedAt).toEqual(at);
   expect(desk.fault()).toBeUndefined();
 });
+
+it('while the database is away, progress is not gathered without bound; results are', async () => {
+  let away = true;
+  let applied = 0;
+  const runs = {
+    ...store,
+    apply: async (changes: readonly unknown[]) => {
+      if (away) throw new Error('the database is away');
+      applied += changes.length;
+      return [];
+    },
+  };
+  const pendings: number[] = [];
+  const filling = createDispatchDesk({
+    store: runs,
+    hub: createRunHub(),
+    clock: { now: () => at, nowMs: () => 0, sleep: () => new Promise((resolve) => setTimeout(resolve, 1)) },
+    resultsDurable() {},
+    outputDurable() {},
+    onFault: (_what, _error, pending) => void pendings.push(pending),
+  });
+  const change = { agentId: 'a', epoch: 1 } as const;
+  for (let i = 0; i < 50_000; i++) filling.change({ ...change, runId: `${i}`, state: 'running', progressNote: 'x' });
+  for (let i = 0; i < 20_000; i++) filling.change({ ...change, runId: `${i}`, state: 'succeeded' });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  away = false;
+  await filling.idle();
+  expect(Math.max(...pendings)).toBeLessThanOrEqual(30_000);
+  expect(applied).toBeGreaterThanOrEqual(20_000);
+});

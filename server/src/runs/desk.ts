@@ -41,6 +41,9 @@ export interface DeskDeps {
   observeOutput?(bytes: number, droppedBytes: number): void;
 }
 
+/** With more changes than this waiting to be committed, progress is not taken in any more. */
+const PROGRESS_PENDING = 10_000;
+
 export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
   const { store, hub, clock } = deps;
   /** Open dispatches by open run: a hint that says when it pays to ask the store whether the run has ended. */
@@ -137,7 +140,12 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
   });
 
   return {
-    change: (change) => changes.add({ change, atMs: clock.nowMs() }),
+    change(change) {
+      // Agents say it every quarter of a second, and nobody needs what they said while the database was away.
+      const onlyProgress = change.progressNote !== undefined && change.startedAt === undefined;
+      if (onlyProgress && changes.pending() >= PROGRESS_PENDING) return;
+      changes.add({ change, atMs: clock.nowMs() });
+    },
     output: (chunk) => output.add(chunk),
     opened(runId, count) {
       open.set(runId, count);
