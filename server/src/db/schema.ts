@@ -28,6 +28,7 @@ export interface AgentsTable {
   facts: Json<Record<string, string>>;
   version: Generated<string>;
   journal_id: Generated<string>;
+  instance_id: Generated<string>;
   epoch: Generated<number>;
   online: Generated<boolean>;
   connected_at: Time | null;

@@ -93,24 +93,32 @@ describe('a target of a new run', () => {
 describe('an agent that comes back', () => {
   const owed = { runId: 'r', agentId: 'a', state: 'sent', runCancelled: false, expired: false } as const;
   it('gets what it may not have got', () => {
-    expect(onHello(owed, false).kind).toBe('send');
-    expect(onHello({ ...owed, state: 'queued' }, false).kind).toBe('send');
+    expect(onHello(owed, false, false).kind).toBe('send');
+    expect(onHello({ ...owed, state: 'queued' }, false, false).kind).toBe('send');
   });
   it('is left to report what its journal knows', () => {
-    expect(onHello({ ...owed, state: 'running' }, true).kind).toBe('await');
-    expect(onHello({ ...owed, state: 'running', runCancelled: true }, true).kind).toBe('cancel');
+    expect(onHello({ ...owed, state: 'running' }, true, false).kind).toBe('await');
+    expect(onHello({ ...owed, state: 'running', runCancelled: true }, true, false).kind).toBe('cancel');
   });
   it('never starts again what it had accepted and its journal has forgotten', () => {
     for (const state of ['accepted', 'running'] as const) {
-      expect(onHello({ ...owed, state }, false)).toMatchObject({
+      expect(onHello({ ...owed, state }, false, false)).toMatchObject({
         kind: 'end',
         state: 'lost',
         reasonCode: 'JOURNAL_REPLACED',
       });
     }
   });
+  it('as the same process is believed to know more than its Hello said: it may have accepted it while it opened the new stream', () => {
+    for (const state of ['accepted', 'running'] as const) {
+      expect(onHello({ ...owed, state }, false, true).kind).toBe('await');
+      expect(onHello({ ...owed, state, runCancelled: true }, false, true).kind).toBe('cancel');
+    }
+    expect(onHello({ ...owed, runCancelled: true }, false, true).kind).toBe('cancel');
+    expect(onHello({ ...owed, expired: true }, false, true).kind).toBe('send');
+  });
   it('is not sent what was cancelled or has expired meanwhile', () => {
-    expect(onHello({ ...owed, runCancelled: true }, false)).toMatchObject({ kind: 'end', state: 'cancelled' });
-    expect(onHello({ ...owed, expired: true }, false)).toMatchObject({ kind: 'end', state: 'expired' });
+    expect(onHello({ ...owed, runCancelled: true }, false, false)).toMatchObject({ kind: 'end', state: 'cancelled' });
+    expect(onHello({ ...owed, expired: true }, false, false)).toMatchObject({ kind: 'end', state: 'expired' });
   });
 });

@@ -121,9 +121,13 @@ export type HelloVerdict =
  * What becomes of an open dispatch when its agent opens a session. A replaced journal was dealt with before: whatever the old one may have
  * started has ended as `lost`.
  * @param known the agent's journal names the run
+ * @param sameProcess the process is the one that had the session before. Then its Hello proves nothing of what it does not name: that may have
+ * come over the old stream while the new one was being opened. It says itself what it knows, and recognises what comes twice.
  */
-export function onHello(dispatch: OpenDispatch, known: boolean): HelloVerdict {
-  if (known) return dispatch.runCancelled ? { kind: 'cancel' } : { kind: 'await' };
+export function onHello(dispatch: OpenDispatch, known: boolean, sameProcess: boolean): HelloVerdict {
+  const sawIt = known || (sameProcess && dispatch.state !== 'queued' && dispatch.state !== 'sent');
+  if (sawIt) return dispatch.runCancelled ? { kind: 'cancel' } : { kind: 'await' };
+  if (sameProcess && dispatch.state === 'sent') return { kind: dispatch.runCancelled ? 'cancel' : 'send' };
   if (dispatch.state === 'queued' || dispatch.state === 'sent') {
     if (dispatch.runCancelled) {
       return {

@@ -52,6 +52,8 @@ export class AgentSession {
   #state: Session;
   hello: Hello | undefined;
   holder: Holder | undefined;
+  /** The process that had the session before: what its Hello does not name it may have accepted since it was written. */
+  sameProcess = false;
   lastHeartbeat: Heartbeat | undefined;
   messagesUp = 0;
   messagesDown = 0;

@@ -18,6 +18,7 @@ beforeEach(async () => {
 
 const hello = (agentId: string, over: Partial<HelloRecord> = {}): HelloRecord => ({
   agentId,
+  instanceId: 'instance-1',
   journalId: 'journal',
   version: '1.0.0',
   labels: {},

@@ -5,6 +5,8 @@ import { createQuery } from '../db/query.ts';
 export interface HelloRecord {
   readonly agentId: string;
   readonly journalId: string;
+  /** Random for each start of the agent process. */
+  readonly instanceId: string;
   readonly version: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly facts: Readonly<Record<string, string>>;
@@ -14,7 +16,13 @@ export interface HelloRecord {
 }
 
 export type Opened =
-  | { readonly kind: 'opened'; readonly agentName: string; readonly epoch: number; readonly journalReplaced: boolean }
+  | {
+      readonly kind: 'opened';
+      readonly agentName: string;
+      readonly epoch: number;
+      readonly journalReplaced: boolean;
+      readonly sameProcess: boolean;
+    }
   | { readonly kind: 'unknown' }
   | { readonly kind: 'revoked'; readonly reason: string };
 
@@ -48,13 +56,17 @@ export function createSessionStore(
   return {
     async open(hellos, now) {
       const ids = hellos.map((h) => h.agentId);
-      const { rows } = await query<{ id: string; journal_id: string; revoked_at: Date | null; revoked_reason: string }>(
-        {
-          name: 'hello-read',
-          text: 'select id, journal_id, revoked_at, revoked_reason from agents where id = any($1)',
-          values: [ids],
-        },
-      );
+      const { rows } = await query<{
+        id: string;
+        journal_id: string;
+        instance_id: string;
+        revoked_at: Date | null;
+        revoked_reason: string;
+      }>({
+        name: 'hello-read',
+        text: 'select id, journal_id, instance_id, revoked_at, revoked_reason from agents where id = any($1)',
+        values: [ids],
+      });
       const before = new Map(rows.map((row) => [row.id, row]));
       const replaced = hellos.filter((h) => {
         const known = before.get(h.agentId)?.journal_id ?? '';
@@ -68,10 +80,11 @@ export function createSessionStore(
         name: 'hello-write',
         text: `
           update agents a set epoch = a.epoch + 1, online = true, connected_at = $2, last_seen_at = $2, journal_id = h.journal_id,
+            instance_id = h.instance_id,
             version = h.version, labels = h.labels::jsonb, facts = h.facts::jsonb, remote_address = h.remote_address,
             certificate_expires_at = to_timestamp(h.expires_ms / 1000.0)
-          from unnest($1::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[])
-            as h(id, journal_id, version, labels, facts, remote_address, expires_ms)
+          from unnest($1::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[], $9::text[])
+            as h(id, journal_id, version, labels, facts, remote_address, expires_ms, instance_id)
           where a.id = h.id and a.revoked_at is null
           returning a.id, a.name, a.epoch`,
         values: [
@@ -83,6 +96,7 @@ export function createSessionStore(
           hellos.map((h) => JSON.stringify(h.facts)),
           hellos.map((h) => h.remoteAddress),
           hellos.map((h) => h.certificateExpiresAt.getTime()),
+          hellos.map((h) => h.instanceId),
         ],
       });
       const held = hellos.flatMap((h) => h.heldDigests.map((digest) => ({ agentId: h.agentId, digest })));
@@ -101,13 +115,20 @@ export function createSessionStore(
       });
 
       const after = new Map(updated.rows.map((row) => [row.id, row]));
+      const instances = new Map(hellos.map((h) => [h.agentId, h.instanceId]));
       return new Map(
         ids.map((id): [string, Opened] => {
           const row = after.get(id);
           if (row !== undefined) {
             return [
               id,
-              { kind: 'opened', agentName: row.name, epoch: row.epoch, journalReplaced: replacedIds.has(id) },
+              {
+                kind: 'opened',
+                agentName: row.name,
+                epoch: row.epoch,
+                journalReplaced: replacedIds.has(id),
+                sameProcess: before.get(id)?.instance_id === instances.get(id),
+              },
             ];
           }
           const known = before.get(id);

@@ -45,7 +45,7 @@ function replica(given: { takeOpen?: SessionsDeps['takeOpen']; store?: Partial<S
       new Map(
         hellos.map(({ agentId }) => [
           agentId,
-          { kind: 'opened', agentName: agentId, epoch: ++epoch, journalReplaced: false },
+          { kind: 'opened', agentName: agentId, epoch: ++epoch, journalReplaced: false, sameProcess: false },
         ]),
       ),
     seen: nothing,
@@ -158,7 +158,7 @@ describe('what an agent says of itself', () => {
           return new Map(
             hellos.map((h) => [
               h.agentId,
-              { kind: 'opened', agentName: '', epoch: 1, journalReplaced: false } as const,
+              { kind: 'opened', agentName: '', epoch: 1, journalReplaced: false, sameProcess: false } as const,
             ]),
           );
         },

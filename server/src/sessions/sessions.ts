@@ -241,6 +241,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     }
     names.set(session, opened.agentName);
     openedEpochs.set(session, opened.epoch);
+    session.sameProcess = opened.sameProcess;
     if (opened.journalReplaced)
       log.warn({ agentId: session.agentId, agent: opened.agentName }, 'agent came back with a new journal');
     session.input({ kind: 'opened', epoch: opened.epoch });
@@ -248,14 +249,16 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
 
   /** What is owed to agents that just came back: sent again, cancelled, or ended. */
   function settle(owed: readonly OwedDispatch[], sessions: readonly AgentSession[]): void {
-    const known = new Map(sessions.map((s) => [s.agentId, new Set(s.hello?.openRunIds)]));
+    const known = new Map(
+      sessions.map((s) => [s.agentId, { runIds: new Set(s.hello?.openRunIds), sameProcess: s.sameProcess }]),
+    );
     const toSend: OwedDispatch[] = [];
     for (const dispatch of owed) {
       const { runId, agentId } = dispatch;
-      const runIds = known.get(agentId);
+      const agent = known.get(agentId);
       // Its session ended meanwhile: the next Hello says what the agent knows.
-      if (runIds === undefined) continue;
-      const verdict = onHello(dispatch, runIds.has(runId));
+      if (agent === undefined) continue;
+      const verdict = onHello(dispatch, agent.runIds.has(runId), agent.sameProcess);
       switch (verdict.kind) {
         case 'send':
           toSend.push(dispatch);
@@ -406,6 +409,7 @@ function toHelloRecord(session: AgentSession): HelloRecord | string {
   return {
     agentId: session.agentId,
     journalId: text(hello.journalId, 64),
+    instanceId: text(hello.instanceId, 64),
     version: text(hello.agentVersion, 64),
     labels,
     facts,

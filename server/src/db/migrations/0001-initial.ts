@@ -18,6 +18,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       facts jsonb not null default '{}',
       version text not null default '',
       journal_id text not null default '',
+      instance_id text not null default '',
       epoch bigint not null default 0,
       online boolean not null default false,
       connected_at timestamptz,
