@@ -57,11 +57,14 @@ export function createAgentService({ db, audit, isConnected, onRevoked }: AgentS
     },
 
     async candidates(targets, keys) {
-      const selector = parseSelector(targets);
+      const selected =
+        typeof targets === 'string'
+          ? selectorSql(parseSelector(targets))
+          : sql<boolean>`agents.id = any(${targets}::text[])`;
       const rows = await db
         .selectFrom('agents')
         .select(['id', 'name', sql<(string | null)[]>`array[${sql.join(keys.map(valueSql))}]::text[]`.as('values')])
-        .where(selectorSql(selector))
+        .where(selected)
         .where('revoked_at', 'is', null)
         .orderBy('name')
         .execute();

@@ -35,8 +35,8 @@ export interface Candidate {
 export interface AgentService {
   /** @param targets see selector.ts. @throws OpenlineError TARGETS_INVALID */
   select(targets: string, options?: { includeRevoked?: boolean }): Promise<AgentRecord[]>;
-  /** The light form of `select` that a run needs. @throws OpenlineError TARGETS_INVALID */
-  candidates(targets: string, keys: readonly string[]): Promise<Candidate[]>;
+  /** The light form of `select` that a run needs; also by ids. @throws OpenlineError TARGETS_INVALID */
+  candidates(targets: string | readonly string[], keys: readonly string[]): Promise<Candidate[]>;
   /** By id or name. @throws OpenlineError AGENT_UNKNOWN */
   get(idOrName: string): Promise<AgentRecord>;
   /** Enrolled and not revoked. */

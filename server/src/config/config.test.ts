@@ -106,7 +106,8 @@ describe('a wrong configuration', () => {
   });
 
   it('is never repeated: the value may be a secret', () => {
-    const value = fc.string({ minLength: 8 }).map((text) => `hunter2${text}`);
+    // The blank makes it wrong for every key: without it, one in some thousands is a host and a port.
+    const value = fc.string({ minLength: 8 }).map((text) => `hunter2 ${text}`);
     fc.assert(
       fc.property(fc.constantFrom(...KEY_NAMES), value, (key, secret) => {
         if (key === 'dataDir' || key === 'trustedPackKeys' || key === 'advertise') return;

@@ -37,12 +37,12 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
   const reader = createRunReader({ store, hub, lines, clock });
 
   async function fitting(
-    spec: RunSpec,
+    targets: string | readonly string[],
     resolved: ResolvedTask,
   ): Promise<{ candidate: Candidate; unfit: Unfit | undefined }[]> {
     const requires = Object.entries(resolved.task.requires);
     const candidates = await agents.candidates(
-      spec.targets,
+      targets,
       requires.map(([key]) => key),
     );
     return candidates.map((candidate) => ({ candidate, unfit: whyUnfit(candidate, requires) }));
@@ -61,7 +61,7 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
   async function submit(
     by: Principal,
     spec: RunSpec,
-    options: { idempotencyKey?: string; retryOf?: string } = {},
+    options: { idempotencyKey?: string; retry?: { of: string; agentIds: readonly string[] } } = {},
   ): Promise<{ run: RunView; existing: boolean }> {
     const startedMs = clock.nowMs();
     const resolved = packs.resolve(spec.task);
@@ -81,13 +81,13 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
           timeoutMs,
           ttlMs,
           spec.offline,
-          options.retryOf ?? null,
+          options.retry?.of ?? null,
         ]),
       )
       .digest();
     const [before, targets] = await Promise.all([
       key === undefined ? undefined : existingRun(by, key, requestHash),
-      fitting(spec, resolved),
+      fitting(options.retry?.agentIds ?? spec.targets, resolved),
     ]);
     // The same key gives the same run, even when no agent matches any more.
     if (before !== undefined) return { run: before, existing: true };
@@ -127,7 +127,7 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
         principalId: by.id,
         idempotencyKey: key,
         requestHash,
-        retryOf: options.retryOf,
+        retryOf: options.retry?.of,
         createdAt,
       },
       dispatches,
@@ -164,7 +164,7 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
       expiresAt: order.expiresAt,
       endedAt: undefined,
       cancelledBy: '',
-      retryOf: options.retryOf,
+      retryOf: options.retry?.of,
       targetCount: dispatches.length,
       counts,
     };
@@ -178,7 +178,7 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
     async preview(spec) {
       const resolved = packs.resolve(spec.task);
       const parametersJson = encodeParameters(resolved.validate(spec.parameters));
-      const targets = await fitting(spec, resolved);
+      const targets = await fitting(spec.targets, resolved);
       const held = await agents.packsOf(targets.map(({ candidate }) => candidate.id));
       return {
         packVersion: resolved.stored.pack.version,
@@ -232,8 +232,9 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
           `run ${runId} has no target that ended without success, so there is nothing to retry`,
         );
       }
-      const spec = { ...run.spec, targets: `id in (${again.join(',')})` };
-      return submit(by, spec, { retryOf: runId, ...(idempotencyKey !== undefined && { idempotencyKey }) });
+      const spec = { ...run.spec, targets: `retry of ${runId}` };
+      const retry = { of: runId, agentIds: again };
+      return submit(by, spec, { retry, ...(idempotencyKey !== undefined && { idempotencyKey }) });
     },
   };
 }

@@ -82,7 +82,7 @@ export interface RunService {
   submit(
     by: Principal,
     spec: RunSpec,
-    options?: { idempotencyKey?: string; retryOf?: string },
+    options?: { idempotencyKey?: string },
   ): Promise<{ run: RunView; existing: boolean }>;
   preview(spec: RunSpec): Promise<{ packVersion: string; parametersJson: string; targets: PreviewTarget[] }>;
   /** @throws OpenlineError RUN_UNKNOWN */

@@ -37,7 +37,6 @@ export interface SessionStore {
   /** A server that starts holds no session. */
   allOffline(): Promise<void>;
   packStates(states: readonly PackStateRecord[]): Promise<void>;
-  revoked(agentId: string): Promise<boolean>;
 }
 
 export interface PackStateRecord {
@@ -175,11 +174,6 @@ export function createSessionStore(
           states.map((s) => s.reason),
         ],
       });
-    },
-
-    async revoked(agentId) {
-      const { rows } = await query('select 1 from agents where id = $1 and revoked_at is null', [agentId]);
-      return rows.length === 0;
     },
   };
 }

@@ -52,7 +52,6 @@ function replica(given: { takeOpen?: SessionsDeps['takeOpen']; store?: Partial<S
     ended: nothing,
     allOffline: nothing,
     packStates: nothing,
-    revoked: async () => false,
     ...given.store,
   };
   const none = () => {};
