@@ -11,7 +11,7 @@ export const FORMATS = {
   uri: { names: 'an absolute URI', test: (text: string) => URL.canParse(text) },
 } as const satisfies Record<string, { names: string; test: (text: string) => boolean }>;
 
-export type Format = keyof typeof FORMATS;
+type Format = keyof typeof FORMATS;
 
 function isHostName(text: string): boolean {
   return (

@@ -95,7 +95,7 @@ export interface RunDocument extends RunView {
 }
 
 /** One line of `-o jsonl`: a dispatch as it became. */
-export interface DispatchChangeView extends DispatchView {
+interface DispatchChangeView extends DispatchView {
   runId: string;
 }
 
