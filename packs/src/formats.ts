@@ -11,8 +11,6 @@ export const FORMATS = {
   uri: { names: 'an absolute URI', test: (text: string) => URL.canParse(text) },
 } as const satisfies Record<string, { names: string; test: (text: string) => boolean }>;
 
-type Format = keyof typeof FORMATS;
-
 function isHostName(text: string): boolean {
   return (
     text.length <= 253 &&

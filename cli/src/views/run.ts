@@ -94,11 +94,6 @@ export interface RunDocument extends RunView {
   dispatches: (DispatchView & { stdout?: string; stderr?: string })[];
 }
 
-/** One line of `-o jsonl`: a dispatch as it became. */
-interface DispatchChangeView extends DispatchView {
-  runId: string;
-}
-
 export function runView(run: Run): RunView {
   const counts: RunView['counts'] = {};
   for (const { state, count } of run.counts) counts[stateView(state)] = (counts[stateView(state)] ?? 0) + count;

@@ -270,7 +270,9 @@ export function createRunStore(pool: Pool): RunStore {
             where d.run_id = h.run_id and d.agent_id = h.agent_id
               and (${TAKES_SQL} or (h.progress_note is not null and d.state = ${STATES.running} and h.state = ${STATES.running}))
             returning d.run_id, d.agent_id, d.state)
-          select h.run_id, h.agent_id, changed.state from h left join changed using (run_id, agent_id)`,
+          -- Put together below: the planner, which guesses one row for each side, would join them by a nested loop.
+          select run_id, agent_id, null::smallint as state from h
+          union all select run_id, agent_id, state from changed`,
         values: [
           changes.map((c) => c.runId),
           changes.map((c) => c.agentId),
@@ -289,7 +291,12 @@ export function createRunStore(pool: Pool): RunStore {
           changes.map((c) => c.outputDroppedBytes ?? null),
         ],
       });
-      return rows.map((row) => ({ runId: row.run_id, agentId: row.agent_id, state: row.state ?? undefined }));
+      const applied = new Map<string, Applied>();
+      for (const { run_id: runId, agent_id: agentId, state } of rows) {
+        const key = `${runId} ${agentId}`;
+        if (state !== null || !applied.has(key)) applied.set(key, { runId, agentId, state: state ?? undefined });
+      }
+      return [...applied.values()];
     },
 
     async storeOutput(chunks) {
