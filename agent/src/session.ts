@@ -41,6 +41,9 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
       case 'cancel':
         engine.cancel(kind.value.runIds, kind.value.reason);
         break;
+      case 'heartbeatAck':
+        engine.resultsCommitted(kind.value.committedRunIds);
+        break;
       case 'resultAck':
         engine.resultsCommitted(kind.value.runIds);
         break;

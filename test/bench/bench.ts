@@ -23,13 +23,15 @@ import { median, significant } from './statistics.ts';
 const UTILITY_PACK = join(ROOT, 'packs', 'shipped', 'utility.yaml');
 const ENROLMENTS_AT_ONCE = 32;
 const SINGLE_TASKS = 200;
+/** As many as the bare echo has: until the JIT has seen what is hot. */
+const WARM_UP_ROUNDS = 5;
 /** Until an idle process has collected its garbage and answered a heartbeat or two. */
 const SETTLE_MS = 5_000;
 
 const { values } = parseArgs({
   options: {
     agents: { type: 'string', default: '500' },
-    rounds: { type: 'string', default: '7' },
+    rounds: { type: 'string', default: '15' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -70,7 +72,7 @@ async function main() {
   const idleKb = await rssKb(server.process.pid);
   say(`server memory: ${((idleKb - emptyKb) / agents).toFixed(0)} kB per agent after connecting`);
 
-  await fanOutMs(server.operator, agents); // warm-up
+  for (let round = 0; round < WARM_UP_ROUNDS; round++) await fanOutMs(server.operator, agents);
   const cpuBefore = cpuOfAll(server, fleet, dir);
   const fanOuts: number[] = [];
   for (let round = 0; round < rounds; round++) fanOuts.push(await fanOutMs(server.operator, agents));
@@ -90,8 +92,10 @@ async function main() {
   await settle();
   const usedKb = await rssKb(server.process.pid);
 
+  const fleetCpuMs = cpuMs(fleet.pid);
   const back = await reconnectMs(server, agents);
   server = back.server;
+  const backCpu = { server: cpuMs(server.process.pid) / agents, agents: (cpuMs(fleet.pid) - fleetCpuMs) / agents };
   say(
     `all back ${(back.fromKillMs / 1000).toFixed(2)} s after the kill, ${(back.fromReadyMs / 1000).toFixed(2)} s after the server was ready`,
   );
@@ -132,6 +136,7 @@ async function main() {
       s: significant(back.fromKillMs / 1000),
       s_after_ready: significant(back.fromReadyMs / 1000),
       ratio: significant(back.fromKillMs / (bare.handshakeMs * agents)),
+      cpu_ms_per_agent: { server: significant(backCpu.server), agents: significant(backCpu.agents) },
     },
     notes: [
       'All agents run in one process on the machine of the server and its PostgreSQL: they compete for the same cores.',

@@ -97,7 +97,7 @@ export interface LinkPolicy {
 export const DEFAULT_LINK_POLICY: Omit<LinkPolicy, 'servers'> = {
   connectMs: 15_000,
   silentHeartbeats: 3,
-  backoff: { baseMs: 1_000, maxMs: 60_000 },
+  backoff: { baseMs: 2_000, maxMs: 60_000 },
   failbackMs: 300_000,
   blockedMs: 300_000,
   contestedMs: 90_000,

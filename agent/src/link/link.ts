@@ -208,6 +208,7 @@ export function createLink(deps: LinkDeps, config: LinkConfig): Link {
         entry.welcome ??= kind.value;
         return feed({ kind: 'welcome', stream: number, heartbeatMs: heartbeatMs(kind.value) });
       case 'heartbeatAck':
+        if (kind.value.committedRunIds.length > 0 && session?.number === number) handler.message(message);
         return;
       case 'reconnect':
         log.info({ afterMs: kind.value.afterMs, reason: kind.value.reason }, 'the server asks for a new connection');

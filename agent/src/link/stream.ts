@@ -1,4 +1,4 @@
-import { credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { type ChannelCredentials, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import type { AgentMessage, FetchPackResponse, RenewResponse, ServerMessage } from '@openline/proto/agent';
 import { AgentServiceClient } from '@openline/proto/agent';
 import { ERROR_CODE_METADATA } from '@openline/proto/errors';
@@ -39,6 +39,8 @@ export const CHANNEL_OPTIONS = {
   'grpc.keepalive_time_ms': 30_000,
   'grpc.keepalive_timeout_ms': 10_000,
   'grpc.enable_retries': 0,
+  // Else each dial asks the DNS for a TXT record.
+  'grpc.service_config_disable_resolution': 1,
   // Even without retries grpc-js takes a megabyte per call before it pushes back.
   'grpc.per_rpc_retry_buffer_size': 65_536,
   'grpc.max_receive_message_length': MAX_SERVER_MESSAGE_BYTES,
@@ -49,15 +51,23 @@ export const CHANNEL_OPTIONS = {
   'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ pick_first: { shuffleAddressList: true } }] }),
 } as const;
 
+/** Read once for each identity, not for each dial: reading costs as much as half a handshake. */
+const read = new WeakMap<Identity, ChannelCredentials>();
+
+function credentialsOf(identity: Identity): ChannelCredentials {
+  const known = read.get(identity);
+  if (known !== undefined) return known;
+  const { caPem, keyPem, certificatePem } = identity;
+  const made = credentials.createSsl(Buffer.from(caPem), Buffer.from(keyPem), Buffer.from(certificatePem));
+  read.set(identity, made);
+  return made;
+}
+
 /** Opens a channel for this one stream; it is given up with it, since grpc-js has no connect timeout of its own. */
 export const openStream: OpenStream = (address, identity, events) => {
   const client = new AgentServiceClient(
     address,
-    credentials.createSsl(
-      Buffer.from(identity.caPem),
-      Buffer.from(identity.keyPem),
-      Buffer.from(identity.certificatePem),
-    ),
+    credentialsOf(identity),
     CHANNEL_OPTIONS,
   );
   const call = client.connect();

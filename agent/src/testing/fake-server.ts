@@ -142,7 +142,7 @@ function respond(call: Call, message: AgentMessage, heartbeatIntervalMs: number,
     call.write({ kind: { $case: 'welcome', value } });
   }
   if (message.kind?.$case === 'heartbeat') {
-    call.write({ kind: { $case: 'heartbeatAck', value: { seq: message.kind.value.seq } } });
+    call.write({ kind: { $case: 'heartbeatAck', value: { seq: message.kind.value.seq, committedRunIds: [] } } });
   }
 }
 

@@ -20,6 +20,8 @@ export interface SessionOwner {
   welcome(session: AgentSession): void;
   deliver(session: AgentSession, message: NonNullable<AgentMessage['kind']>): void;
   closed(session: AgentSession, code: CloseCode, why: string): void;
+  /** Results to be forgotten, which the agent was not told yet. */
+  committed(agentId: string): string[];
   /** @param field number of the message's kind in the .proto file */
   frame(direction: 'up' | 'down', field: number, bytes: number): void;
 }
@@ -136,7 +138,7 @@ export class AgentSession {
       case 'acknowledge':
         if (message?.$case !== 'heartbeat') return;
         this.lastHeartbeat = message.value;
-        this.send(encode({ kind: { $case: 'heartbeatAck', value: { seq: message.value.seq } } }), 'control');
+        this.#acknowledge(message.value.seq);
         return;
       case 'deliver':
         if (message !== undefined) this.#owner.deliver(this, message);
@@ -147,6 +149,11 @@ export class AgentSession {
       default:
         action satisfies never;
     }
+  }
+
+  #acknowledge(seq: bigint): void {
+    const committedRunIds = this.#owner.committed(this.agentId);
+    this.send(encode({ kind: { $case: 'heartbeatAck', value: { seq, committedRunIds } } }), 'control');
   }
 
   #disconnect(code: CloseCode, why: string): void {

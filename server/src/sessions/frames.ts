@@ -41,7 +41,8 @@ export function frameDetail(kind: Kind): string {
     case 'heartbeat':
       return `seq=${kind.value.seq} running=${kind.value.running} queued=${kind.value.queued}`;
     case 'heartbeatAck':
-      return `seq=${kind.value.seq}`;
+      if (kind.value.committedRunIds.length === 0) return `seq=${kind.value.seq}`;
+      return `seq=${kind.value.seq} committed ${abbreviate(kind.value.committedRunIds)}`;
     case 'taskReports': {
       const { accepted, started, progress, results } = kind.value;
       const parts = [

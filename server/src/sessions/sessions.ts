@@ -150,6 +150,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
         session.hello?.openRunIds.push(...message.value.accepted.map(({ runId }) => runId));
       uplink.deliver(session, message);
     },
+    committed: (agentId) => acks.take(agentId),
     closed(session, code, why) {
       all.delete(session);
       names.delete(session);
@@ -160,7 +161,10 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
         endings.add({ agentId: session.agentId, epoch: wasReady });
         observe.closed(code, readyCount);
       } else observe.refused(code);
-      if (holders.get(session.agentId) === session) holders.delete(session.agentId);
+      if (holders.get(session.agentId) === session) {
+        holders.delete(session.agentId);
+        acks.take(session.agentId);
+      }
       const quiet = code === 'ENDED_BY_AGENT' || code === 'SERVER_STOPS' || code === 'SESSION_SUPERSEDED';
       log[quiet ? 'info' : 'warn'](
         { agentId: session.agentId, remote: session.link.remoteAddress, code, why },

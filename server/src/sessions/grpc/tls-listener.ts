@@ -1,4 +1,3 @@
-import { X509Certificate } from 'node:crypto';
 import { type AddressInfo, createServer as createNetServer, type Socket } from 'node:net';
 import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { type ErrorCode, OpenlineError } from '@openline/proto/errors';
@@ -186,14 +185,14 @@ function addressOf(socket: { remoteAddress?: string | undefined; remotePort?: nu
 }
 
 function identityOf(socket: TLSSocket, trustDomain: string): { identity: Identity; expiresUnixMs: number } {
-  const certificate = socket.getPeerCertificate();
-  if (certificate.raw === undefined) return { identity: { kind: 'none' }, expiresUnixMs: Number.POSITIVE_INFINITY };
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) return { identity: { kind: 'none' }, expiresUnixMs: Number.POSITIVE_INFINITY };
   if (!socket.authorized) {
     const why = String(socket.authorizationError);
     const code = why === 'CERT_HAS_EXPIRED' ? 'CERTIFICATE_EXPIRED' : 'CERTIFICATE_MISSING';
     return { identity: { kind: 'refused', code, why }, expiresUnixMs: 0 };
   }
-  const names = certificate.subjectaltname?.split(', ') ?? [];
+  const names = certificate.subjectAltName?.split(', ') ?? [];
   const prefix = `URI:spiffe://${trustDomain}/agent/`;
   const agentId = names.find((name) => name.startsWith(prefix))?.slice(prefix.length);
   if (agentId === undefined) {
@@ -204,6 +203,6 @@ function identityOf(socket: TLSSocket, trustDomain: string): { identity: Identit
   }
   return {
     identity: { kind: 'agent', agentId },
-    expiresUnixMs: new X509Certificate(certificate.raw).validToDate.getTime(),
+    expiresUnixMs: certificate.validToDate.getTime(),
   };
 }

@@ -241,7 +241,7 @@ export interface TaskProgress {
   note: string;
 }
 
-/** Kept in the agent's spool until the server's ResultAck. */
+/** Kept in the agent's spool until the server says that it is committed. */
 export interface TaskResult {
   runId: string;
   end: TaskEnd;
@@ -327,6 +327,8 @@ export interface Welcome {
 
 export interface HeartbeatAck {
   seq: bigint;
+  /** Committed since the last one: the agent may forget these results. Nobody waits for that, so it costs no message of its own. */
+  committedRunIds: string[];
 }
 
 export interface Tasks {
@@ -357,7 +359,7 @@ export interface PacksWanted {
   packs: HeldPack[];
 }
 
-/** Committed: the agent may forget these results. */
+/** Committed: the agent may forget these results. Sent when too many wait for the next HeartbeatAck. */
 export interface ResultAck {
   runIds: string[];
 }
@@ -2859,7 +2861,7 @@ export const Welcome: MessageFns<Welcome> = {
 };
 
 function createBaseHeartbeatAck(): HeartbeatAck {
-  return { seq: 0n };
+  return { seq: 0n, committedRunIds: [] };
 }
 
 export const HeartbeatAck: MessageFns<HeartbeatAck> = {
@@ -2869,6 +2871,9 @@ export const HeartbeatAck: MessageFns<HeartbeatAck> = {
         throw new globalThis.Error("value provided for field message.seq of type uint64 too large");
       }
       writer.uint32(8).uint64(message.seq);
+    }
+    for (const v of message.committedRunIds) {
+      writer.uint32(18).string(v!);
     }
     return writer;
   },
@@ -2894,6 +2899,14 @@ export const HeartbeatAck: MessageFns<HeartbeatAck> = {
             message.seq = reader.uint64() as bigint;
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.committedRunIds.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2912,6 +2925,7 @@ export const HeartbeatAck: MessageFns<HeartbeatAck> = {
   fromPartial(object: DeepPartial<HeartbeatAck>): HeartbeatAck {
     const message = createBaseHeartbeatAck();
     message.seq = (object.seq !== undefined && object.seq !== null) ? BigInt(object.seq) : 0n;
+    message.committedRunIds = object.committedRunIds?.map((e) => e) || [];
     return message;
   },
 };
