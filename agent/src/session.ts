@@ -78,6 +78,8 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
     heartbeat: (): Omit<Heartbeat, 'seq' | 'sentUnixMs'> => ({
       ...parts.engine().health(),
       rssBytes: BigInt(process.memoryUsage.rss()),
+      rulesCheckedMsAgo: 0,
+      spooledEventRecords: 0n,
     }),
     opened: ({ outputWindowBytes }: Welcome) => parts.engine().sessionOpened(outputWindowBytes),
     closed: () => parts.engine().sessionClosed(),

@@ -10,6 +10,7 @@ export {
   signPack,
   verifyPack,
 } from './minisign.ts';
+export * from './monitoring.ts';
 export * from './pack.ts';
 export { compileParameters } from './parameters.ts';
 export { parsePack } from './parse.ts';

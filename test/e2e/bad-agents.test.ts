@@ -188,6 +188,8 @@ function heartbeat(seq: bigint): AgentMessage {
         executorCheckedMsAgo: 0,
         fault: '',
         rssBytes: 0n,
+        rulesCheckedMsAgo: 0,
+        spooledEventRecords: 0n,
       },
     },
   };

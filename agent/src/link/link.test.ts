@@ -74,6 +74,8 @@ function link(servers: readonly string[], policy: Partial<LinkPolicy> = {}, deps
           executorCheckedMsAgo: 0,
           fault: '',
           rssBytes: 1n,
+          rulesCheckedMsAgo: 0,
+          spooledEventRecords: 0n,
         }),
         opened: (welcome) => {
           welcomes.push(welcome);

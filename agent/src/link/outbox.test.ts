@@ -17,6 +17,8 @@ const heartbeat = (seq: bigint): AgentMessage => ({
       executorCheckedMsAgo: 0,
       fault: '',
       rssBytes: 0n,
+      rulesCheckedMsAgo: 0,
+      spooledEventRecords: 0n,
     },
   },
 });

@@ -65,11 +65,7 @@ function credentialsOf(identity: Identity): ChannelCredentials {
 
 /** Opens a channel for this one stream; it is given up with it, since grpc-js has no connect timeout of its own. */
 export const openStream: OpenStream = (address, identity, events) => {
-  const client = new AgentServiceClient(
-    address,
-    credentialsOf(identity),
-    CHANNEL_OPTIONS,
-  );
+  const client = new AgentServiceClient(address, credentialsOf(identity), CHANNEL_OPTIONS);
   const call = client.connect();
   let over = false;
   let onOver: () => void = () => undefined;

@@ -77,6 +77,14 @@ export function frameDetail(kind: Kind): string {
       return `after ${kind.value.afterMs} ms: ${kind.value.reason}`;
     case 'disconnect':
       return kind.value.message;
+    case 'eventBatch':
+      return abbreviate(kind.value.records.map((record) => `${record.seq} ${record.kind?.$case ?? 'unknown'}`));
+    case 'eventAck':
+      return `up to ${kind.value.seq}`;
+    case 'policy':
+      return `${kind.value.overrides.length} overrides`;
+    case 'resetMonitor':
+      return `${kind.value.packName}/${kind.value.monitorName} ${kind.value.instance}`.trimEnd();
     default:
       return kind satisfies never;
   }

@@ -84,6 +84,9 @@ export function createUplink({ store, desk, clock, log, stages }: UplinkDeps): {
             why: `the agent said goodbye: ${message.value.reason.slice(0, MAX_SHOWN_CHARS)}`,
           });
           return;
+        case 'eventBatch':
+          session.input({ kind: 'nonsense', what: 'events came, which this server did not ask for' });
+          return;
         case 'unsupported':
           log.warn({ agentId, note: message.value.note.slice(0, MAX_SHOWN_CHARS) }, 'agent did not know a message');
           return;

@@ -71,6 +71,68 @@ export namespace OutputStream {
   export type UNRECOGNIZED = typeof OutputStream.UNRECOGNIZED;
 }
 
+export const EventLevel = {
+  EVENT_LEVEL_UNSPECIFIED: 0,
+  EVENT_LEVEL_DEBUG: 1,
+  EVENT_LEVEL_INFO: 2,
+  EVENT_LEVEL_WARNING: 3,
+  EVENT_LEVEL_ERROR: 4,
+  EVENT_LEVEL_CRITICAL: 5,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type EventLevel = typeof EventLevel[keyof typeof EventLevel];
+
+export namespace EventLevel {
+  export type EVENT_LEVEL_UNSPECIFIED = typeof EventLevel.EVENT_LEVEL_UNSPECIFIED;
+  export type EVENT_LEVEL_DEBUG = typeof EventLevel.EVENT_LEVEL_DEBUG;
+  export type EVENT_LEVEL_INFO = typeof EventLevel.EVENT_LEVEL_INFO;
+  export type EVENT_LEVEL_WARNING = typeof EventLevel.EVENT_LEVEL_WARNING;
+  export type EVENT_LEVEL_ERROR = typeof EventLevel.EVENT_LEVEL_ERROR;
+  export type EVENT_LEVEL_CRITICAL = typeof EventLevel.EVENT_LEVEL_CRITICAL;
+  export type UNRECOGNIZED = typeof EventLevel.UNRECOGNIZED;
+}
+
+export const AlertSeverity = {
+  ALERT_SEVERITY_UNSPECIFIED: 0,
+  ALERT_SEVERITY_INFORMATION: 1,
+  ALERT_SEVERITY_WARNING: 2,
+  ALERT_SEVERITY_CRITICAL: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type AlertSeverity = typeof AlertSeverity[keyof typeof AlertSeverity];
+
+export namespace AlertSeverity {
+  export type ALERT_SEVERITY_UNSPECIFIED = typeof AlertSeverity.ALERT_SEVERITY_UNSPECIFIED;
+  export type ALERT_SEVERITY_INFORMATION = typeof AlertSeverity.ALERT_SEVERITY_INFORMATION;
+  export type ALERT_SEVERITY_WARNING = typeof AlertSeverity.ALERT_SEVERITY_WARNING;
+  export type ALERT_SEVERITY_CRITICAL = typeof AlertSeverity.ALERT_SEVERITY_CRITICAL;
+  export type UNRECOGNIZED = typeof AlertSeverity.UNRECOGNIZED;
+}
+
+export const HealthState = {
+  /** HEALTH_STATE_UNSPECIFIED - Not monitored (any more): forget the instance. */
+  HEALTH_STATE_UNSPECIFIED: 0,
+  HEALTH_STATE_HEALTHY: 1,
+  HEALTH_STATE_WARNING: 2,
+  HEALTH_STATE_CRITICAL: 3,
+  /** HEALTH_STATE_UNKNOWN - The probe itself does not work; the reason says why. */
+  HEALTH_STATE_UNKNOWN: 4,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type HealthState = typeof HealthState[keyof typeof HealthState];
+
+export namespace HealthState {
+  export type HEALTH_STATE_UNSPECIFIED = typeof HealthState.HEALTH_STATE_UNSPECIFIED;
+  export type HEALTH_STATE_HEALTHY = typeof HealthState.HEALTH_STATE_HEALTHY;
+  export type HEALTH_STATE_WARNING = typeof HealthState.HEALTH_STATE_WARNING;
+  export type HEALTH_STATE_CRITICAL = typeof HealthState.HEALTH_STATE_CRITICAL;
+  export type HEALTH_STATE_UNKNOWN = typeof HealthState.HEALTH_STATE_UNKNOWN;
+  export type UNRECOGNIZED = typeof HealthState.UNRECOGNIZED;
+}
+
 export const DisconnectCode = {
   DISCONNECT_CODE_UNSPECIFIED: 0,
   /** DISCONNECT_CODE_SUPERSEDED - A newer session of this agent took over. */
@@ -157,6 +219,7 @@ export interface AgentMessage {
     | { $case: "packStatus"; value: PackStatus }
     | { $case: "goodbye"; value: Goodbye }
     | { $case: "unsupported"; value: Unsupported }
+    | { $case: "eventBatch"; value: EventBatch }
     | undefined;
 }
 
@@ -212,6 +275,10 @@ export interface Heartbeat {
   /** Empty when all is well; otherwise what does not work, e.g. "journal: no space left on device". */
   fault: string;
   rssBytes: bigint;
+  /** How long ago the rule engine last proved that it takes an event through to its spool, milliseconds. */
+  rulesCheckedMsAgo: number;
+  /** Event records that the server has not acknowledged. */
+  spooledEventRecords: bigint;
 }
 
 /** Everything about tasks that was ready at the same moment travels, and is committed, together. */
@@ -273,6 +340,127 @@ export interface TaskOutput {
   data: Buffer;
 }
 
+/** What the agent observed and concluded, in the order of its event spool, where it stays until EventAck. */
+export interface EventBatch {
+  /** Names the spool. A new value: its numbers begin anew. */
+  spoolId: string;
+  records: EventRecord[];
+}
+
+export interface EventRecord {
+  /** Its place in the spool, from 1, rising. What is missing between two was dropped and is counted in a Gap. */
+  seq: bigint;
+  atUnixMs: bigint;
+  kind?:
+    | { $case: "detection"; value: Detection }
+    | { $case: "stateChange"; value: StateChange }
+    | { $case: "gap"; value: Gap }
+    | { $case: "metricCounts"; value: MetricCounts }
+    | undefined;
+}
+
+export interface Event {
+  /** Where it was read: agent, kernel, journal, syslog, kubernetes, windows, file:<path>. */
+  log: string;
+  /** What raised it there: a program, a unit, a component. */
+  source: string;
+  id: string;
+  level: EventLevel;
+  atUnixMs: bigint;
+  message: string;
+  /** A JSON object; empty when there is nothing more. */
+  dataJson: string;
+}
+
+/** A rule or a monitor of a pack. */
+export interface WatchRef {
+  packName: string;
+  packVersion: string;
+  name: string;
+}
+
+/** As the pack words it for this agent, templates filled in, overrides applied. */
+export interface AlertContent {
+  severity: AlertSeverity;
+  title: string;
+  description: string;
+  /** What has the same key (of the same watch on the same agent) is the same alert, repeated. */
+  key: string;
+}
+
+/** A task the server is to run on this agent in answer. */
+export interface TaskAnswer {
+  packName: string;
+  taskName: string;
+  /** A JSON object. */
+  parametersJson: string;
+  cooldownMs: bigint;
+}
+
+/** A rule fired. What fires within a moment with the same key travels as one, counted. */
+export interface Detection {
+  rule?:
+    | WatchRef
+    | undefined;
+  /** How often it fired, at least 1. */
+  count: number;
+  /** The events behind it, the newest last, bounded; `event_count` counts all. */
+  events: Event[];
+  eventCount: bigint;
+  /** Absent: the rule raises none. */
+  alert?: AlertContent | undefined;
+  run?: TaskAnswer | undefined;
+}
+
+export interface StateChange {
+  monitor?:
+    | WatchRef
+    | undefined;
+  /** Empty where the machine has one. */
+  instance: string;
+  from: HealthState;
+  to: HealthState;
+  reason: string;
+  /** A JSON object: what the state was judged by. */
+  sampleJson: string;
+  events: Event[];
+  /** While it is as bad as the pack says that an alert is due. */
+  alert?: AlertContent | undefined;
+  diagnostic?: TaskAnswer | undefined;
+  recoveries: RecoveryAnswer[];
+}
+
+export interface RecoveryAnswer {
+  run?:
+    | TaskAnswer
+    | undefined;
+  /** CEL over `diagnostic`; empty: always. The first that holds is run. */
+  when: string;
+  /** So often for one spell of ill health. */
+  most: number;
+}
+
+/** Events that were not looked at, or records that were dropped before they were acknowledged. */
+export interface Gap {
+  /** The log, or "spool". */
+  log: string;
+  /** e.g. "flood", "rotated away before it was read", "the spool is full". */
+  reason: string;
+  events: bigint;
+  fromUnixMs: bigint;
+  toUnixMs: bigint;
+}
+
+export interface MetricCounts {
+  counts: MetricCount[];
+}
+
+export interface MetricCount {
+  packName: string;
+  metric: string;
+  count: bigint;
+}
+
 /** The answer to PacksWanted: one entry for each wanted pack that became ready or was refused. */
 export interface PackStatus {
   packs: PackState[];
@@ -308,6 +496,9 @@ export interface ServerMessage {
     | { $case: "reconnect"; value: Reconnect }
     | { $case: "disconnect"; value: Disconnect }
     | { $case: "unsupported"; value: Unsupported }
+    | { $case: "eventAck"; value: EventAck }
+    | { $case: "policy"; value: Policy }
+    | { $case: "resetMonitor"; value: ResetMonitor }
     | undefined;
 }
 
@@ -372,6 +563,38 @@ export interface OutputAck {
 export interface OutputPosition {
   runId: string;
   committedBytes: bigint;
+}
+
+/** Committed up to and with this record: the agent may forget them. */
+export interface EventAck {
+  spoolId: string;
+  seq: bigint;
+}
+
+/** What holds on this agent beyond its packs. Complete each time; sent after Welcome and when it changes. */
+export interface Policy {
+  /** 0: as in Welcome. */
+  heartbeatIntervalMs: number;
+  /** At most one for each rule or monitor. */
+  overrides: Override[];
+}
+
+export interface Override {
+  packName: string;
+  /** Of the rule or monitor. */
+  watchName: string;
+  enabled?: boolean | undefined;
+  severity: AlertSeverity;
+  /** A JSON object: settings, and "threshold.count", "threshold.within_ms", "every_ms". */
+  settingsJson: string;
+}
+
+/** A person says that a monitor with manual reset is healthy again. */
+export interface ResetMonitor {
+  packName: string;
+  monitorName: string;
+  /** Empty: every instance. */
+  instance: string;
 }
 
 /** Open a new stream after this many milliseconds, then close this one. */
@@ -851,6 +1074,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "unsupported":
         Unsupported.encode(message.kind.value, writer.uint32(58).fork()).join();
         break;
+      case "eventBatch":
+        EventBatch.encode(message.kind.value, writer.uint32(66).fork()).join();
+        break;
     }
     return writer;
   },
@@ -924,6 +1150,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.kind = { $case: "unsupported", value: Unsupported.decode(reader, reader.uint32()) };
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.kind = { $case: "eventBatch", value: EventBatch.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -981,6 +1215,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "unsupported": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "unsupported", value: Unsupported.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "eventBatch": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "eventBatch", value: EventBatch.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -1423,6 +1663,8 @@ function createBaseHeartbeat(): Heartbeat {
     executorCheckedMsAgo: 0,
     fault: "",
     rssBytes: 0n,
+    rulesCheckedMsAgo: 0,
+    spooledEventRecords: 0n,
   };
 }
 
@@ -1469,6 +1711,15 @@ export const Heartbeat: MessageFns<Heartbeat> = {
         throw new globalThis.Error("value provided for field message.rssBytes of type uint64 too large");
       }
       writer.uint32(80).uint64(message.rssBytes);
+    }
+    if (message.rulesCheckedMsAgo !== 0) {
+      writer.uint32(88).uint32(message.rulesCheckedMsAgo);
+    }
+    if (message.spooledEventRecords !== 0n) {
+      if (BigInt.asUintN(64, message.spooledEventRecords) !== message.spooledEventRecords) {
+        throw new globalThis.Error("value provided for field message.spooledEventRecords of type uint64 too large");
+      }
+      writer.uint32(96).uint64(message.spooledEventRecords);
     }
     return writer;
   },
@@ -1566,6 +1817,22 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             message.rssBytes = reader.uint64() as bigint;
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.rulesCheckedMsAgo = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.spooledEventRecords = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1597,6 +1864,10 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     message.executorCheckedMsAgo = object.executorCheckedMsAgo ?? 0;
     message.fault = object.fault ?? "";
     message.rssBytes = (object.rssBytes !== undefined && object.rssBytes !== null) ? BigInt(object.rssBytes) : 0n;
+    message.rulesCheckedMsAgo = object.rulesCheckedMsAgo ?? 0;
+    message.spooledEventRecords = (object.spooledEventRecords !== undefined && object.spooledEventRecords !== null)
+      ? BigInt(object.spooledEventRecords)
+      : 0n;
     return message;
   },
 };
@@ -2229,6 +2500,1246 @@ export const TaskOutput: MessageFns<TaskOutput> = {
   },
 };
 
+function createBaseEventBatch(): EventBatch {
+  return { spoolId: "", records: [] };
+}
+
+export const EventBatch: MessageFns<EventBatch> = {
+  encode(message: EventBatch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.spoolId !== "") {
+      writer.uint32(10).string(message.spoolId);
+    }
+    for (const v of message.records) {
+      EventRecord.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EventBatch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEventBatch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.spoolId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.records.push(EventRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EventBatch>): EventBatch {
+    return EventBatch.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EventBatch>): EventBatch {
+    const message = createBaseEventBatch();
+    message.spoolId = object.spoolId ?? "";
+    message.records = object.records?.map((e) => EventRecord.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseEventRecord(): EventRecord {
+  return { seq: 0n, atUnixMs: 0n, kind: undefined };
+}
+
+export const EventRecord: MessageFns<EventRecord> = {
+  encode(message: EventRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.seq !== 0n) {
+      if (BigInt.asUintN(64, message.seq) !== message.seq) {
+        throw new globalThis.Error("value provided for field message.seq of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.seq);
+    }
+    if (message.atUnixMs !== 0n) {
+      if (BigInt.asIntN(64, message.atUnixMs) !== message.atUnixMs) {
+        throw new globalThis.Error("value provided for field message.atUnixMs of type int64 too large");
+      }
+      writer.uint32(16).int64(message.atUnixMs);
+    }
+    switch (message.kind?.$case) {
+      case "detection":
+        Detection.encode(message.kind.value, writer.uint32(26).fork()).join();
+        break;
+      case "stateChange":
+        StateChange.encode(message.kind.value, writer.uint32(34).fork()).join();
+        break;
+      case "gap":
+        Gap.encode(message.kind.value, writer.uint32(42).fork()).join();
+        break;
+      case "metricCounts":
+        MetricCounts.encode(message.kind.value, writer.uint32(50).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EventRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEventRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.seq = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.atUnixMs = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.kind = { $case: "detection", value: Detection.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.kind = { $case: "stateChange", value: StateChange.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.kind = { $case: "gap", value: Gap.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.kind = { $case: "metricCounts", value: MetricCounts.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EventRecord>): EventRecord {
+    return EventRecord.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EventRecord>): EventRecord {
+    const message = createBaseEventRecord();
+    message.seq = (object.seq !== undefined && object.seq !== null) ? BigInt(object.seq) : 0n;
+    message.atUnixMs = (object.atUnixMs !== undefined && object.atUnixMs !== null) ? BigInt(object.atUnixMs) : 0n;
+    switch (object.kind?.$case) {
+      case "detection": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "detection", value: Detection.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "stateChange": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "stateChange", value: StateChange.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "gap": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "gap", value: Gap.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "metricCounts": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "metricCounts", value: MetricCounts.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseEvent(): Event {
+  return { log: "", source: "", id: "", level: 0, atUnixMs: 0n, message: "", dataJson: "" };
+}
+
+export const Event: MessageFns<Event> = {
+  encode(message: Event, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.log !== "") {
+      writer.uint32(10).string(message.log);
+    }
+    if (message.source !== "") {
+      writer.uint32(18).string(message.source);
+    }
+    if (message.id !== "") {
+      writer.uint32(26).string(message.id);
+    }
+    if (message.level !== 0) {
+      writer.uint32(32).int32(message.level);
+    }
+    if (message.atUnixMs !== 0n) {
+      if (BigInt.asIntN(64, message.atUnixMs) !== message.atUnixMs) {
+        throw new globalThis.Error("value provided for field message.atUnixMs of type int64 too large");
+      }
+      writer.uint32(40).int64(message.atUnixMs);
+    }
+    if (message.message !== "") {
+      writer.uint32(50).string(message.message);
+    }
+    if (message.dataJson !== "") {
+      writer.uint32(58).string(message.dataJson);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Event {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEvent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.log = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.level = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.atUnixMs = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.dataJson = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Event>): Event {
+    return Event.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Event>): Event {
+    const message = createBaseEvent();
+    message.log = object.log ?? "";
+    message.source = object.source ?? "";
+    message.id = object.id ?? "";
+    message.level = object.level ?? 0;
+    message.atUnixMs = (object.atUnixMs !== undefined && object.atUnixMs !== null) ? BigInt(object.atUnixMs) : 0n;
+    message.message = object.message ?? "";
+    message.dataJson = object.dataJson ?? "";
+    return message;
+  },
+};
+
+function createBaseWatchRef(): WatchRef {
+  return { packName: "", packVersion: "", name: "" };
+}
+
+export const WatchRef: MessageFns<WatchRef> = {
+  encode(message: WatchRef, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.packName !== "") {
+      writer.uint32(10).string(message.packName);
+    }
+    if (message.packVersion !== "") {
+      writer.uint32(18).string(message.packVersion);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchRef {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchRef();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.packName = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.packVersion = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<WatchRef>): WatchRef {
+    return WatchRef.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchRef>): WatchRef {
+    const message = createBaseWatchRef();
+    message.packName = object.packName ?? "";
+    message.packVersion = object.packVersion ?? "";
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseAlertContent(): AlertContent {
+  return { severity: 0, title: "", description: "", key: "" };
+}
+
+export const AlertContent: MessageFns<AlertContent> = {
+  encode(message: AlertContent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.severity !== 0) {
+      writer.uint32(8).int32(message.severity);
+    }
+    if (message.title !== "") {
+      writer.uint32(18).string(message.title);
+    }
+    if (message.description !== "") {
+      writer.uint32(26).string(message.description);
+    }
+    if (message.key !== "") {
+      writer.uint32(34).string(message.key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AlertContent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAlertContent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.severity = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.title = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.description = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AlertContent>): AlertContent {
+    return AlertContent.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AlertContent>): AlertContent {
+    const message = createBaseAlertContent();
+    message.severity = object.severity ?? 0;
+    message.title = object.title ?? "";
+    message.description = object.description ?? "";
+    message.key = object.key ?? "";
+    return message;
+  },
+};
+
+function createBaseTaskAnswer(): TaskAnswer {
+  return { packName: "", taskName: "", parametersJson: "", cooldownMs: 0n };
+}
+
+export const TaskAnswer: MessageFns<TaskAnswer> = {
+  encode(message: TaskAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.packName !== "") {
+      writer.uint32(10).string(message.packName);
+    }
+    if (message.taskName !== "") {
+      writer.uint32(18).string(message.taskName);
+    }
+    if (message.parametersJson !== "") {
+      writer.uint32(26).string(message.parametersJson);
+    }
+    if (message.cooldownMs !== 0n) {
+      if (BigInt.asUintN(64, message.cooldownMs) !== message.cooldownMs) {
+        throw new globalThis.Error("value provided for field message.cooldownMs of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.cooldownMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskAnswer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskAnswer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.packName = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.taskName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.parametersJson = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.cooldownMs = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TaskAnswer>): TaskAnswer {
+    return TaskAnswer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskAnswer>): TaskAnswer {
+    const message = createBaseTaskAnswer();
+    message.packName = object.packName ?? "";
+    message.taskName = object.taskName ?? "";
+    message.parametersJson = object.parametersJson ?? "";
+    message.cooldownMs = (object.cooldownMs !== undefined && object.cooldownMs !== null)
+      ? BigInt(object.cooldownMs)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseDetection(): Detection {
+  return { rule: undefined, count: 0, events: [], eventCount: 0n, alert: undefined, run: undefined };
+}
+
+export const Detection: MessageFns<Detection> = {
+  encode(message: Detection, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.rule !== undefined) {
+      WatchRef.encode(message.rule, writer.uint32(10).fork()).join();
+    }
+    if (message.count !== 0) {
+      writer.uint32(16).uint32(message.count);
+    }
+    for (const v of message.events) {
+      Event.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.eventCount !== 0n) {
+      if (BigInt.asUintN(64, message.eventCount) !== message.eventCount) {
+        throw new globalThis.Error("value provided for field message.eventCount of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.eventCount);
+    }
+    if (message.alert !== undefined) {
+      AlertContent.encode(message.alert, writer.uint32(42).fork()).join();
+    }
+    if (message.run !== undefined) {
+      TaskAnswer.encode(message.run, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Detection {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDetection();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.rule = WatchRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.events.push(Event.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.eventCount = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.alert = AlertContent.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.run = TaskAnswer.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Detection>): Detection {
+    return Detection.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Detection>): Detection {
+    const message = createBaseDetection();
+    message.rule = (object.rule !== undefined && object.rule !== null) ? WatchRef.fromPartial(object.rule) : undefined;
+    message.count = object.count ?? 0;
+    message.events = object.events?.map((e) => Event.fromPartial(e)) || [];
+    message.eventCount = (object.eventCount !== undefined && object.eventCount !== null)
+      ? BigInt(object.eventCount)
+      : 0n;
+    message.alert = (object.alert !== undefined && object.alert !== null)
+      ? AlertContent.fromPartial(object.alert)
+      : undefined;
+    message.run = (object.run !== undefined && object.run !== null) ? TaskAnswer.fromPartial(object.run) : undefined;
+    return message;
+  },
+};
+
+function createBaseStateChange(): StateChange {
+  return {
+    monitor: undefined,
+    instance: "",
+    from: 0,
+    to: 0,
+    reason: "",
+    sampleJson: "",
+    events: [],
+    alert: undefined,
+    diagnostic: undefined,
+    recoveries: [],
+  };
+}
+
+export const StateChange: MessageFns<StateChange> = {
+  encode(message: StateChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.monitor !== undefined) {
+      WatchRef.encode(message.monitor, writer.uint32(10).fork()).join();
+    }
+    if (message.instance !== "") {
+      writer.uint32(18).string(message.instance);
+    }
+    if (message.from !== 0) {
+      writer.uint32(24).int32(message.from);
+    }
+    if (message.to !== 0) {
+      writer.uint32(32).int32(message.to);
+    }
+    if (message.reason !== "") {
+      writer.uint32(42).string(message.reason);
+    }
+    if (message.sampleJson !== "") {
+      writer.uint32(50).string(message.sampleJson);
+    }
+    for (const v of message.events) {
+      Event.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.alert !== undefined) {
+      AlertContent.encode(message.alert, writer.uint32(66).fork()).join();
+    }
+    if (message.diagnostic !== undefined) {
+      TaskAnswer.encode(message.diagnostic, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.recoveries) {
+      RecoveryAnswer.encode(v!, writer.uint32(82).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StateChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStateChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.monitor = WatchRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.instance = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.from = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.to = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.sampleJson = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.events.push(Event.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.alert = AlertContent.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.diagnostic = TaskAnswer.decode(reader, reader.uint32());
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.recoveries.push(RecoveryAnswer.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<StateChange>): StateChange {
+    return StateChange.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StateChange>): StateChange {
+    const message = createBaseStateChange();
+    message.monitor = (object.monitor !== undefined && object.monitor !== null)
+      ? WatchRef.fromPartial(object.monitor)
+      : undefined;
+    message.instance = object.instance ?? "";
+    message.from = object.from ?? 0;
+    message.to = object.to ?? 0;
+    message.reason = object.reason ?? "";
+    message.sampleJson = object.sampleJson ?? "";
+    message.events = object.events?.map((e) => Event.fromPartial(e)) || [];
+    message.alert = (object.alert !== undefined && object.alert !== null)
+      ? AlertContent.fromPartial(object.alert)
+      : undefined;
+    message.diagnostic = (object.diagnostic !== undefined && object.diagnostic !== null)
+      ? TaskAnswer.fromPartial(object.diagnostic)
+      : undefined;
+    message.recoveries = object.recoveries?.map((e) => RecoveryAnswer.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRecoveryAnswer(): RecoveryAnswer {
+  return { run: undefined, when: "", most: 0 };
+}
+
+export const RecoveryAnswer: MessageFns<RecoveryAnswer> = {
+  encode(message: RecoveryAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.run !== undefined) {
+      TaskAnswer.encode(message.run, writer.uint32(10).fork()).join();
+    }
+    if (message.when !== "") {
+      writer.uint32(18).string(message.when);
+    }
+    if (message.most !== 0) {
+      writer.uint32(24).uint32(message.most);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecoveryAnswer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecoveryAnswer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.run = TaskAnswer.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.when = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.most = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RecoveryAnswer>): RecoveryAnswer {
+    return RecoveryAnswer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RecoveryAnswer>): RecoveryAnswer {
+    const message = createBaseRecoveryAnswer();
+    message.run = (object.run !== undefined && object.run !== null) ? TaskAnswer.fromPartial(object.run) : undefined;
+    message.when = object.when ?? "";
+    message.most = object.most ?? 0;
+    return message;
+  },
+};
+
+function createBaseGap(): Gap {
+  return { log: "", reason: "", events: 0n, fromUnixMs: 0n, toUnixMs: 0n };
+}
+
+export const Gap: MessageFns<Gap> = {
+  encode(message: Gap, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.log !== "") {
+      writer.uint32(10).string(message.log);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.events !== 0n) {
+      if (BigInt.asUintN(64, message.events) !== message.events) {
+        throw new globalThis.Error("value provided for field message.events of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.events);
+    }
+    if (message.fromUnixMs !== 0n) {
+      if (BigInt.asIntN(64, message.fromUnixMs) !== message.fromUnixMs) {
+        throw new globalThis.Error("value provided for field message.fromUnixMs of type int64 too large");
+      }
+      writer.uint32(32).int64(message.fromUnixMs);
+    }
+    if (message.toUnixMs !== 0n) {
+      if (BigInt.asIntN(64, message.toUnixMs) !== message.toUnixMs) {
+        throw new globalThis.Error("value provided for field message.toUnixMs of type int64 too large");
+      }
+      writer.uint32(40).int64(message.toUnixMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Gap {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGap();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.log = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.events = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.fromUnixMs = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.toUnixMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Gap>): Gap {
+    return Gap.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Gap>): Gap {
+    const message = createBaseGap();
+    message.log = object.log ?? "";
+    message.reason = object.reason ?? "";
+    message.events = (object.events !== undefined && object.events !== null) ? BigInt(object.events) : 0n;
+    message.fromUnixMs = (object.fromUnixMs !== undefined && object.fromUnixMs !== null)
+      ? BigInt(object.fromUnixMs)
+      : 0n;
+    message.toUnixMs = (object.toUnixMs !== undefined && object.toUnixMs !== null) ? BigInt(object.toUnixMs) : 0n;
+    return message;
+  },
+};
+
+function createBaseMetricCounts(): MetricCounts {
+  return { counts: [] };
+}
+
+export const MetricCounts: MessageFns<MetricCounts> = {
+  encode(message: MetricCounts, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.counts) {
+      MetricCount.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MetricCounts {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMetricCounts();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.counts.push(MetricCount.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MetricCounts>): MetricCounts {
+    return MetricCounts.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MetricCounts>): MetricCounts {
+    const message = createBaseMetricCounts();
+    message.counts = object.counts?.map((e) => MetricCount.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseMetricCount(): MetricCount {
+  return { packName: "", metric: "", count: 0n };
+}
+
+export const MetricCount: MessageFns<MetricCount> = {
+  encode(message: MetricCount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.packName !== "") {
+      writer.uint32(10).string(message.packName);
+    }
+    if (message.metric !== "") {
+      writer.uint32(18).string(message.metric);
+    }
+    if (message.count !== 0n) {
+      if (BigInt.asUintN(64, message.count) !== message.count) {
+        throw new globalThis.Error("value provided for field message.count of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MetricCount {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMetricCount();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.packName = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.metric = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.count = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MetricCount>): MetricCount {
+    return MetricCount.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MetricCount>): MetricCount {
+    const message = createBaseMetricCount();
+    message.packName = object.packName ?? "";
+    message.metric = object.metric ?? "";
+    message.count = (object.count !== undefined && object.count !== null) ? BigInt(object.count) : 0n;
+    return message;
+  },
+};
+
 function createBasePackStatus(): PackStatus {
   return { packs: [] };
 }
@@ -2522,6 +4033,15 @@ export const ServerMessage: MessageFns<ServerMessage> = {
       case "unsupported":
         Unsupported.encode(message.kind.value, writer.uint32(82).fork()).join();
         break;
+      case "eventAck":
+        EventAck.encode(message.kind.value, writer.uint32(90).fork()).join();
+        break;
+      case "policy":
+        Policy.encode(message.kind.value, writer.uint32(98).fork()).join();
+        break;
+      case "resetMonitor":
+        ResetMonitor.encode(message.kind.value, writer.uint32(106).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2619,6 +4139,30 @@ export const ServerMessage: MessageFns<ServerMessage> = {
             message.kind = { $case: "unsupported", value: Unsupported.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.kind = { $case: "eventAck", value: EventAck.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.kind = { $case: "policy", value: Policy.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.kind = { $case: "resetMonitor", value: ResetMonitor.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2694,6 +4238,24 @@ export const ServerMessage: MessageFns<ServerMessage> = {
       case "unsupported": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "unsupported", value: Unsupported.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "eventAck": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "eventAck", value: EventAck.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "policy": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "policy", value: Policy.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "resetMonitor": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "resetMonitor", value: ResetMonitor.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -3425,6 +4987,325 @@ export const OutputPosition: MessageFns<OutputPosition> = {
     message.committedBytes = (object.committedBytes !== undefined && object.committedBytes !== null)
       ? BigInt(object.committedBytes)
       : 0n;
+    return message;
+  },
+};
+
+function createBaseEventAck(): EventAck {
+  return { spoolId: "", seq: 0n };
+}
+
+export const EventAck: MessageFns<EventAck> = {
+  encode(message: EventAck, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.spoolId !== "") {
+      writer.uint32(10).string(message.spoolId);
+    }
+    if (message.seq !== 0n) {
+      if (BigInt.asUintN(64, message.seq) !== message.seq) {
+        throw new globalThis.Error("value provided for field message.seq of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.seq);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EventAck {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEventAck();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.spoolId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.seq = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EventAck>): EventAck {
+    return EventAck.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EventAck>): EventAck {
+    const message = createBaseEventAck();
+    message.spoolId = object.spoolId ?? "";
+    message.seq = (object.seq !== undefined && object.seq !== null) ? BigInt(object.seq) : 0n;
+    return message;
+  },
+};
+
+function createBasePolicy(): Policy {
+  return { heartbeatIntervalMs: 0, overrides: [] };
+}
+
+export const Policy: MessageFns<Policy> = {
+  encode(message: Policy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.heartbeatIntervalMs !== 0) {
+      writer.uint32(8).uint32(message.heartbeatIntervalMs);
+    }
+    for (const v of message.overrides) {
+      Override.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Policy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePolicy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.heartbeatIntervalMs = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.overrides.push(Override.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Policy>): Policy {
+    return Policy.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Policy>): Policy {
+    const message = createBasePolicy();
+    message.heartbeatIntervalMs = object.heartbeatIntervalMs ?? 0;
+    message.overrides = object.overrides?.map((e) => Override.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseOverride(): Override {
+  return { packName: "", watchName: "", enabled: undefined, severity: 0, settingsJson: "" };
+}
+
+export const Override: MessageFns<Override> = {
+  encode(message: Override, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.packName !== "") {
+      writer.uint32(10).string(message.packName);
+    }
+    if (message.watchName !== "") {
+      writer.uint32(18).string(message.watchName);
+    }
+    if (message.enabled !== undefined) {
+      writer.uint32(24).bool(message.enabled);
+    }
+    if (message.severity !== 0) {
+      writer.uint32(32).int32(message.severity);
+    }
+    if (message.settingsJson !== "") {
+      writer.uint32(42).string(message.settingsJson);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Override {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOverride();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.packName = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.watchName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.enabled = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.severity = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.settingsJson = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Override>): Override {
+    return Override.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Override>): Override {
+    const message = createBaseOverride();
+    message.packName = object.packName ?? "";
+    message.watchName = object.watchName ?? "";
+    message.enabled = object.enabled ?? undefined;
+    message.severity = object.severity ?? 0;
+    message.settingsJson = object.settingsJson ?? "";
+    return message;
+  },
+};
+
+function createBaseResetMonitor(): ResetMonitor {
+  return { packName: "", monitorName: "", instance: "" };
+}
+
+export const ResetMonitor: MessageFns<ResetMonitor> = {
+  encode(message: ResetMonitor, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.packName !== "") {
+      writer.uint32(10).string(message.packName);
+    }
+    if (message.monitorName !== "") {
+      writer.uint32(18).string(message.monitorName);
+    }
+    if (message.instance !== "") {
+      writer.uint32(26).string(message.instance);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResetMonitor {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResetMonitor();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.packName = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.monitorName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.instance = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ResetMonitor>): ResetMonitor {
+    return ResetMonitor.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResetMonitor>): ResetMonitor {
+    const message = createBaseResetMonitor();
+    message.packName = object.packName ?? "";
+    message.monitorName = object.monitorName ?? "";
+    message.instance = object.instance ?? "";
     return message;
   },
 };
