@@ -169,7 +169,7 @@ tasks:
     ['broken YAML', 'a: [1', /^demo\.yaml:1:6: this is not YAML as a pack may use it: flow sequence/],
     ['tabs', 'a:\n\tb: 1', /^demo\.yaml:2:1: .*tabs are not allowed/],
     ['a tag', 'a: !secret aaaa', /^demo\.yaml:1:4: .*unresolved tag/],
-    ['another version of YAML', '%YAML 1.1\n---\na: yes', /^demo\.yaml:1:1: packs are YAML 1\.2/],
+    ['another version of YAML', '%YAML 1.1\n---\na: yes', /^demo\.yaml:1:1: a pack is YAML 1\.2/],
     [
       'an alias of nothing',
       task('requires: *x\nrun: {builtin: ping}'),

@@ -40,16 +40,66 @@ const MAX_TOKENS = 50_000;
 /** Values after aliases are expanded. Far above any real pack, far below an alias bomb. */
 const MAX_VALUES = 50_000;
 
+/** How messages call what is read, and how large it may be. */
+interface Reading {
+  /** "a pack" */
+  readonly what: string;
+  readonly maxBytes: number;
+  readonly documents: 'one' | 'many';
+}
+
+const PACK: Reading = { what: 'a pack', maxBytes: MAX_PACK_BYTES, documents: 'one' };
+
 /** YAML 1.2 to plain values with positions. */
 export function readSource(content: Uint8Array): { report: Report; root: Located | undefined } {
+  const { report, documents } = read(content, PACK);
+  return { report, root: documents[0]?.root };
+}
+
+export interface SourceDocument {
+  readonly root: Located;
+  /** As it stands in the file, with its comments. */
+  readonly text: string;
+}
+
+/**
+ * A file of any number of YAML documents. Documents without content are left out. The same limits as for a pack hold, for all together.
+ * @param what for messages, e.g. "a file of declared objects"
+ */
+export function readDocuments(
+  content: Uint8Array,
+  what: string,
+  maxBytes: number,
+): { report: Report; documents: readonly SourceDocument[] } {
+  return read(content, { what, maxBytes, documents: 'many' });
+}
+
+function read(content: Uint8Array, reading: Reading): { report: Report; documents: readonly SourceDocument[] } {
   const lines = new LineCounter();
   lines.addNewLine(0);
   const report = createReport(lines);
-  const text = decode(content, lines, report);
-  if (text === undefined) return { report, root: undefined };
-  const document = compose(text, lines, report);
-  if (document === undefined) return { report, root: undefined };
-  return { report, root: locate(document, report) };
+  const text = decode(content, lines, report, reading);
+  if (text === undefined) return { report, documents: [] };
+  const budget = { left: MAX_VALUES };
+  let begin = 0;
+  const documents: SourceDocument[] = [];
+  for (const document of compose(text, lines, report, reading)) {
+    const root = locate(document, report, budget);
+    const end = document.range[2];
+    if (root !== undefined && (reading.documents === 'one' || !isNothing(root))) {
+      documents.push({ root, text: withoutMarkers(text.slice(begin, end)) });
+    }
+    begin = end;
+  }
+  return { report, documents };
+}
+
+function isNothing(node: Located): boolean {
+  return node.kind === 'scalar' && node.value === null;
+}
+
+function withoutMarkers(text: string): string {
+  return text.replace(/^\s*---[ \t]*\r?\n?/, '').replace(/(?<=^|\n)\.\.\.\s*$/, '');
 }
 
 function createReport(lines: LineCounter): Report {
@@ -76,9 +126,14 @@ function createReport(lines: LineCounter): Report {
   };
 }
 
-function decode(content: Uint8Array, lines: LineCounter, report: Report): string | undefined {
-  if (content.length > MAX_PACK_BYTES) {
-    report.add(0, `the file is ${content.length} bytes; a pack is at most ${MAX_PACK_BYTES}`);
+function decode(
+  content: Uint8Array,
+  lines: LineCounter,
+  report: Report,
+  { what, maxBytes }: Reading,
+): string | undefined {
+  if (content.length > maxBytes) {
+    report.add(0, `the file is ${content.length} bytes; ${what} is at most ${maxBytes}`);
     return undefined;
   }
   if (!isUtf8(content)) {
@@ -99,7 +154,7 @@ function offsetOfBadLine(content: Uint8Array, lines: LineCounter): number {
   }
 }
 
-function compose(text: string, lines: LineCounter, report: Report): Document | undefined {
+function compose(text: string, lines: LineCounter, report: Report, reading: Reading): Document.Parsed[] {
   // yaml tells of every line start but the first, which is there already.
   const parser = new Parser((offset) => offset > 0 && lines.addNewLine(offset));
   const tokens = [];
@@ -108,11 +163,11 @@ function compose(text: string, lines: LineCounter, report: Report): Document | u
     tokens.push(...parser.next(lexeme));
     if (parser.stack.length > MAX_DEPTH) {
       report.add(parser.offset, `values are nested more than ${MAX_DEPTH} deep here`);
-      return undefined;
+      return [];
     }
     if (++count > MAX_TOKENS) {
-      report.add(parser.offset, `the file has more than ${MAX_TOKENS} tokens; that is no pack`);
-      return undefined;
+      report.add(parser.offset, `the file has more than ${MAX_TOKENS} tokens; that is too much for ${reading.what}`);
+      return [];
     }
   }
   tokens.push(...parser.end());
@@ -124,32 +179,34 @@ function compose(text: string, lines: LineCounter, report: Report): Document | u
     stringKeys: true,
     logLevel: 'silent',
   });
-  const [document, second] = [...composer.compose(tokens, true, text.length)];
-  if (document === undefined) return undefined;
-  for (const problem of [...document.errors, ...document.warnings]) report.add(problem.pos[0], plainWords(problem));
-  if (document.directives?.yaml.explicit && document.directives.yaml.version !== '1.2') {
-    report.add(0, 'packs are YAML 1.2; remove the %YAML line');
+  const documents = [...composer.compose(tokens, true, text.length)];
+  for (const { errors, warnings, directives } of documents) {
+    for (const problem of [...errors, ...warnings]) report.add(problem.pos[0], plainWords(problem, reading.what));
+    if (directives.yaml.explicit && directives.yaml.version !== '1.2') {
+      report.add(0, `${reading.what} is YAML 1.2; remove the %YAML line`);
+    }
   }
-  if (second !== undefined)
-    report.add(second.range[0], 'a second YAML document begins here; a pack is one document per file');
-  return report.count() > 0 ? undefined : document;
+  const [, second] = documents;
+  if (second !== undefined && reading.documents === 'one')
+    report.add(second.range[0], `a second YAML document begins here; ${reading.what} is one document per file`);
+  return report.count() > 0 ? [] : documents;
 }
 
-function plainWords(problem: { code: string; message: string }): string {
+function plainWords(problem: { code: string; message: string }, what: string): string {
   if (problem.code === 'DUPLICATE_KEY') return 'this key is there twice in the same mapping';
   const [first = ''] = problem.message.split('\n');
-  return `this is not YAML as a pack may use it: ${first.charAt(0).toLowerCase()}${first.slice(1)}`;
+  return `this is not YAML as ${what} may use it: ${first.charAt(0).toLowerCase()}${first.slice(1)}`;
 }
 
-function locate(document: Document, report: Report): Located | undefined {
-  let left = MAX_VALUES;
+/** @param budget values that may still come; all documents of a file share it */
+function locate(document: Document, report: Report, budget: { left: number }): Located | undefined {
   let tooMany = false;
   const resolved = new Map<Alias, Node>();
   const visit = (node: unknown, fallbackAt: number, depth: number): Located => {
     if (isAlias(node)) return visitAlias(node, fallbackAt, depth);
     const at = rangeStart(node) ?? fallbackAt;
     const nothing: Located = { kind: 'scalar', at, value: null };
-    if (--left < 0 || depth > MAX_DEPTH) {
+    if (--budget.left < 0 || depth > MAX_DEPTH) {
       if (!tooMany) report.add(at, 'aliases make the file grow without bound; write the values out');
       tooMany = true;
       return nothing;
