@@ -204,11 +204,11 @@ const offline: Step = {
 
 const wire: Step = {
   name: 'The task came down the open connection',
-  why: 'openline trace shows each frame of an agent’s link and what it adds to the wire: here a task that starts no process. The kernel’s socket table says that it is one and the same connection.',
+  why: 'openline trace shows each frame of an agent’s link and what it adds to the wire: here a task that starts no process. That its result is stored, the agent hears with the answer to its next heartbeat. The kernel’s socket table says that all of it is one and the same connection.',
   async perform({ server, agents }) {
     const pid = agents.get('web-1')?.child.pid ?? 0;
     const before = await connectionsOf(pid, server);
-    const done = await typeAside('openline trace web-1 --count 3', async (shell) => {
+    const done = await typeAside('openline trace web-1 --count 4', async (shell) => {
       await eventually(() => shell.hasExited() || shell.stdout().includes('KIND'), { what: 'the trace to begin' });
       expectExit(await type('openline run utility/ping --agent web-1'), 0);
     });

@@ -21,11 +21,11 @@ import { type Capture, costOf, decodeArgs, type Packet, readPackets, showMessage
 const root = join(import.meta.dirname, '..', '..');
 /** Kept, so that one can open it in Wireshark. */
 const keptDir = join(root, '.openline', 'under-the-covers');
-/** What belongs to one heartbeat or task is over by then: the last is the acknowledgement of a result, which waits a second for company. */
-const QUIET_MS = 2_200;
+/** What belongs to one heartbeat or task is over by then: the last is a TCP acknowledgement, which waits for company. */
+const QUIET_MS = 1_000;
 const NAME = 'looked-at';
 /** Room for both tasks between two of them, and all is over before the keepalive of 30 s. Their bytes are the same as with 15 s. */
-const HEARTBEAT_MS = 8_000;
+const HEARTBEAT_MS = 6_000;
 const HEARTBEATS_PER_DAY = 86_400 / 15;
 
 const quiet = () => new Promise<void>((resolve) => setTimeout(resolve, QUIET_MS));
@@ -65,15 +65,19 @@ async function main(): Promise<void> {
   await packsHeld(server);
   await showSockets('connected', agent, server);
   const trace = startCli(server, ['trace', NAME]);
-  await eventually(() => trace.lines.filter((line) => line.includes('heartbeat_ack')).length >= 2, {
-    what: 'two heartbeats',
-    timeoutMs: 4 * HEARTBEAT_MS,
-  });
+  const heartbeatsSeen = (count: number) =>
+    eventually(() => trace.lines.filter((line) => line.includes('heartbeat_ack')).length >= count, {
+      what: `heartbeat ${count}`,
+      timeoutMs: 4 * HEARTBEAT_MS,
+    });
+  await heartbeatsSeen(2);
   await showSockets('after two heartbeats', agent, server);
   await quiet();
   await server.operator.run('utility/ping');
   await quiet();
   await server.operator.run('utility/echo', { parameters: { text: ['hello'] } });
+  // Its answer says that both results are committed.
+  await heartbeatsSeen(3);
   await quiet();
   await showSockets('after two tasks', agent, server);
   trace.signal('SIGINT');
@@ -92,6 +96,7 @@ async function main(): Promise<void> {
     ['one heartbeat', heartbeats[1]],
     ['utility/ping, which starts no process', tasks[0]],
     ['utility/echo, which starts a process and writes a line', tasks[1]],
+    ['the heartbeat after both', heartbeats[2]],
   ] as const;
   const heartbeat = costOf(followedFrom(packets, heartbeats[1]));
   for (const [title, first] of parts) await show(title, followedFrom(packets, first), capture);
