@@ -57,7 +57,7 @@ export interface AlertSpec {
   readonly severity: Severity | undefined;
   readonly title: Template;
   readonly description: Template;
-  /** CEL; what has the same key is the same alert, repeated. Absent: one for the rule and agent (and instance). */
+  /** Of a rule: CEL; what has the same key is the same alert, repeated. Absent: one for the rule and agent. Of a monitor: the instance. */
   readonly key: string | undefined;
 }
 
@@ -84,7 +84,7 @@ export interface PackRule extends Watch {
         readonly withinMs: number;
         readonly by: string | undefined;
       }
-    /** No match of `expect` with the same `by` within `withinMs` after a match of `on`. */
+    /** No match of `expect` with the same `by` within `withinMs` after a match of `on`. Once for each spell of waiting. */
     | {
         readonly kind: 'absence';
         readonly expect: readonly EventMatch[];
@@ -100,8 +100,11 @@ export interface PackRule extends Watch {
 export type HealthState = 'healthy' | 'warning' | 'critical';
 
 export type Probe =
-  /** Standard output as JSON (an object, or a list of objects) is the sample; otherwise `{exit_code, stdout, stderr}`. */
-  | { readonly kind: 'run'; readonly runner: Exclude<Runner, { kind: 'builtin' }> }
+  /**
+   * `json`: standard output is the sample, an object, a list of objects, or an object per line; another exit code than 0 means that the probe
+   * does not work. `text`: the sample is `{exit_code, stdout, stderr}`. The watch's settings reach the process as a task's parameters do.
+   */
+  | { readonly kind: 'run'; readonly runner: Exclude<Runner, { kind: 'builtin' }>; readonly output: 'json' | 'text' }
   /** Sample: `{ok, status, duration_ms, error, body_matches}`. */
   | {
       readonly kind: 'http';
@@ -147,7 +150,7 @@ export interface PackMonitor extends Watch {
         /** CEL over `event`, `match`. */
         readonly instance: string | undefined;
       };
-  /** What makes it healthy again, besides its input. */
+  /** What makes it healthy again, besides its input. `timer` is for events: so long after the last that was bad. */
   readonly reset:
     | { readonly kind: 'input' }
     | { readonly kind: 'timer'; readonly afterMs: number }
@@ -161,7 +164,7 @@ export interface PackMonitor extends Watch {
 
 export interface Recovery extends TaskAnswer {
   readonly on: 'warning' | 'critical';
-  /** CEL over `diagnostic` (`{state, exit_code, output}`), `sample`, `settings`. Absent: always. The first that holds is run. */
+  /** CEL over `diagnostic` (`{state, exit_code, output}`) and `sample`. Absent: always. The first that holds is run. */
   readonly when: string | undefined;
   /** So often for one spell of ill health. */
   readonly most: number;
