@@ -34,11 +34,27 @@ export interface Alert {
   readonly maintenanceId: string;
 }
 
-/** What happened to an alert; one row of its history each. Rising ids: the order in which they were committed for one alert. */
+/**
+ * `repeated` is told to hooks and watchers and counted in the alert, but is no row of its history: a flood would have no bound there.
+ * `answered`: a task was run in answer, or has ended; the comment says which and how.
+ */
+export type AlertChangeKind =
+  | 'raised'
+  | 'repeated'
+  | 'severity'
+  | 'acknowledged'
+  | 'assigned'
+  | 'commented'
+  | 'answered'
+  | 'closed';
+
+/** What happened to an alert. */
 export interface AlertChange {
-  readonly id: bigint;
+  /** Never used twice; rising in the order in which the changes of one alert were committed. Below 2^53. */
+  readonly id: number;
+  /** As it is after the change. */
   readonly alert: Alert;
-  readonly kind: 'raised' | 'repeated' | 'severity' | 'acknowledged' | 'assigned' | 'commented' | 'closed';
+  readonly kind: AlertChangeKind;
   readonly at: Date;
   /** Who did it; the name of the watch when nobody. */
   readonly by: string;
