@@ -1,7 +1,6 @@
 import type { Located, Report } from '@openline/packs/source';
-import type { Transaction } from 'kysely';
 import type { Role } from '../access/access.ts';
-import type { Schema } from '../db/schema.ts';
+import type { Tx } from '../db/transaction.ts';
 
 /**
  * What people declare in YAML and give to `openline apply`: one document each, `apiVersion: openline.dev/v1`, `kind`, `metadata: {name}`,
@@ -23,7 +22,7 @@ export interface DeclaredKind<Spec> {
    * In the transaction that stores what one apply or delete changed, before its commit. Throwing refuses all of it.
    * Only on the replica that was asked.
    */
-  saving?(changes: readonly DeclaredChange<Spec>[], tx: Transaction<Schema>): Promise<void>;
+  saving?(changes: readonly DeclaredChange<Spec>[], tx: Tx): Promise<void>;
 }
 
 export interface ParseContext {

@@ -1,7 +1,6 @@
 import type { Located, Report } from '@openline/packs/source';
-import type { Transaction } from 'kysely';
 import type { Role } from '../access/access.ts';
-import type { Schema } from '../db/schema.ts';
+import type { Tx } from '../db/transaction.ts';
 import type { Declared, DeclaredChange, DeclaredKind, DeclaredObject } from './declared.ts';
 
 /** Which object another one needs, and where it says so. */
@@ -21,7 +20,7 @@ export interface KindEntry {
   /** Replaces everything that is known of the kind. */
   load(objects: readonly StoredObject[]): void;
   names(): readonly string[];
-  saving(changes: readonly ObjectChange[], tx: Transaction<Schema>): Promise<void>;
+  saving(changes: readonly ObjectChange[], tx: Tx): Promise<void>;
   /** Tells those who listen to it. */
   changed(): void;
 }
