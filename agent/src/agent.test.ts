@@ -125,6 +125,7 @@ describe('an agent', () => {
     const [seen] = fake.streams;
     await until(() => received(seen, 'hello').length === 1, 'Hello');
     expect(received(seen, 'hello')[0]).toMatchObject({ labels: { role: 'web' }, heldPacks: [] });
+    expect(received(seen, 'hello')[0]).toMatchObject({ capacity: 8, queueLimit: 256 });
     expect(received(seen, 'hello')[0]?.facts['interpreter.sh']).toMatch(/\/sh$/);
 
     send(seen, wantPack);

@@ -74,6 +74,7 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
         facts: { ...about.facts },
         heldPacks: packs.held(),
         openRunIds: parts.engine().openRunIds(),
+        ...parts.engine().room,
       }),
     heartbeat: (): Omit<Heartbeat, 'seq' | 'sentUnixMs'> => ({
       ...parts.engine().health(),

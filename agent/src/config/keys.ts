@@ -197,7 +197,7 @@ export const KEYS = {
     // Hello names every open run, and is one message.
     ...integer(0, 4_000),
     default: '256',
-    description: 'Accepted tasks that wait for their turn; one more is rejected with QUEUE_FULL.',
+    description: 'Accepted tasks that wait for their turn. The server keeps what is more until there is room.',
   }),
   'tasks.allow': key<readonly string[]>({
     flag: 'tasks-allow',

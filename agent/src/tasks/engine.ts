@@ -25,6 +25,8 @@ export interface TaskEngine {
   readonly journalId: string;
   /** Ids whose result the server has not committed; sent in Hello. */
   openRunIds(): string[];
+  /** How many tasks run at a time, and how many accepted ones may wait besides; sent in Hello. */
+  readonly room: { readonly capacity: number; readonly queueLimit: number };
   /** Never throws: what is refused becomes a `rejected` result. A run id that the journal knows is not started again, its reports are repeated. */
   offer(tasks: readonly Task[]): void;
   /** Unknown ids are ignored. */

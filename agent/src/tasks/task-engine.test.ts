@@ -198,6 +198,21 @@ describe('the queue', () => {
     expect(startOrder).toEqual(['a', 'b', 'c']);
   });
 
+  it('has the room that Hello names also while nothing can run: until a pack is here, all of it waits', async () => {
+    const arrived = Promise.withResolvers<void>();
+    let here = false;
+    const it = await start(
+      { lookup: () => (here ? ready(shell('true')) : { kind: 'pending', settled: arrived.promise }) },
+      { concurrency: 2, queueLimit: 1 },
+    );
+    expect(it.room).toEqual({ capacity: 2, queueLimit: 1 });
+    it.offer(['a', 'b', 'c', 'd'].map((id) => offerOf(id)));
+    expect(await seen.result('d')).toMatchObject({ end: TaskEnd.TASK_END_REJECTED, reasonCode: 'QUEUE_FULL' });
+    here = true;
+    arrived.resolve();
+    for (const id of ['a', 'b', 'c']) expect(await seen.result(id)).toMatchObject({ end: TaskEnd.TASK_END_SUCCEEDED });
+  });
+
   it('lets nobody wait beyond its time to live', async () => {
     const it = await start(tasksOf(shell('sleep 0.5')), { concurrency: 1 });
     it.offer([offerOf('a'), offerOf('b', 'shell', { expiresInMs: 50n }), offerOf('c', 'shell', { expiresInMs: 0n })]);

@@ -73,7 +73,7 @@ const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineConfig): Promise<TaskEngine> {
   const { packs, log } = deps;
   const clock = deps.clock ?? systemClock;
-  const queueLimit = config.queueLimit ?? 256;
+  const room = { capacity: config.concurrency ?? 8, queueLimit: config.queueLimit ?? 256 };
   const policy = { allow: config.allow ?? ['*/*'], maxRisk: config.maxRisk, interpreters: config.interpreters };
   const spoolDir = join(config.dataDir, 'spool');
   const workRoot = join(config.dataDir, 'work');
@@ -90,7 +90,7 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
   const executor = createExecutor(
     { clock, log, journal, uplink: deps.uplink },
     {
-      concurrency: config.concurrency ?? 8,
+      concurrency: room.capacity,
       spoolDir,
       spoolLimitBytes: config.spoolLimitBytes ?? 1024 * 1024 * 1024,
       selfCheckMs: config.selfCheckMs ?? 10_000,
@@ -151,8 +151,9 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
       executor.answer(newRun({ ...fields, task: undefined, state: accepting(true) }));
       return;
     }
+    // Both together, as Hello says: what waits for its pack, or for the first session, takes no slot yet.
     const full =
-      executor.waiting() >= queueLimit ||
+      executor.running() + executor.waiting() >= room.capacity + room.queueLimit ||
       executor.waitingBytes() + task.parametersJson.length > QUEUED_PARAMETERS_BYTES;
     const holdsSlot = found.kind === 'admitted' && executor.reserve();
     if (full && !holdsSlot) {
@@ -250,6 +251,7 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
   return {
     journalId: journal.id,
     openRunIds: executor.openRunIds,
+    room,
     offer(tasks) {
       // What comes while the agent stops is not answered: the server offers it again to the next process.
       if (stopping) return;

@@ -242,6 +242,12 @@ export interface Hello {
   heldPacks: HeldPack[];
   /** Dispatches the journal knows and whose result was not yet committed by the server. */
   openRunIds: string[];
+  /**
+   * How many tasks run at a time, and how many accepted ones may wait besides. It is never sent more than both together.
+   * No capacity: an older agent, which rejects what is too much.
+   */
+  capacity: number;
+  queueLimit: number;
 }
 
 export interface Hello_LabelsEntry {
@@ -1242,6 +1248,8 @@ function createBaseHello(): Hello {
     facts: {},
     heldPacks: [],
     openRunIds: [],
+    capacity: 0,
+    queueLimit: 0,
   };
 }
 
@@ -1279,6 +1287,12 @@ export const Hello: MessageFns<Hello> = {
     }
     for (const v of message.openRunIds) {
       writer.uint32(90).string(v!);
+    }
+    if (message.capacity !== 0) {
+      writer.uint32(96).uint32(message.capacity);
+    }
+    if (message.queueLimit !== 0) {
+      writer.uint32(104).uint32(message.queueLimit);
     }
     return writer;
   },
@@ -1390,6 +1404,22 @@ export const Hello: MessageFns<Hello> = {
             message.openRunIds.push(reader.string());
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.capacity = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.queueLimit = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1434,6 +1464,8 @@ export const Hello: MessageFns<Hello> = {
     );
     message.heldPacks = object.heldPacks?.map((e) => HeldPack.fromPartial(e)) || [];
     message.openRunIds = object.openRunIds?.map((e) => e) || [];
+    message.capacity = object.capacity ?? 0;
+    message.queueLimit = object.queueLimit ?? 0;
     return message;
   },
 };
