@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,14 +12,18 @@ const { DISPATCH_STATE_FAILED, DISPATCH_STATE_RUNNING, DISPATCH_STATE_SUCCEEDED 
 
 let server: FakeServer;
 let env: Record<string, string>;
+let dir: string;
 
 beforeAll(async () => {
   server = await startFakeServer();
-  const dir = mkdtempSync(join(tmpdir(), 'openline-cli-ca-'));
+  dir = mkdtempSync(join(tmpdir(), 'openline-cli-ca-'));
   writeFileSync(join(dir, 'ca.pem'), server.tls.caPem);
   env = { OPENLINE_SERVER: server.address, OPENLINE_TOKEN: server.token, OPENLINE_CA: join(dir, 'ca.pem') };
 });
-afterAll(() => server.stop());
+afterAll(async () => {
+  rmSync(dir, { recursive: true, force: true });
+  await server.stop();
+});
 beforeEach(() => {
   server.runs.targets = ['web-1', 'web-2'];
   server.runs.onSubmit = () => {};
@@ -297,7 +301,7 @@ describe('errors', () => {
 
 describe('openline finds the server of this machine', () => {
   it('by the client.json that it left in .openline/server of a folder above', async () => {
-    const root = mkdtempSync(join(tmpdir(), 'openline-cli-local-'));
+    const root = join(dir, 'machine');
     mkdirSync(join(root, '.openline', 'server'), { recursive: true });
     mkdirSync(join(root, 'deep', 'er'), { recursive: true });
     writeFileSync(join(root, '.openline', 'server', 'ca.pem'), server.tls.caPem);

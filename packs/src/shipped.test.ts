@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -94,8 +95,18 @@ describe.runIf(onLinux)('every example of the linux pack', () => {
   }
 });
 
+/** Made with the first test that needs it: a run without those leaves nothing behind. */
+function scratchDir(name: string): string {
+  const dir = join(tmpdir(), `openline-${name}-${randomUUID()}`);
+  beforeAll(() => {
+    mkdirSync(dir);
+    return () => rmSync(dir, { recursive: true, force: true });
+  });
+  return dir;
+}
+
 describe.runIf(onLinux)('a hostile parameter', () => {
-  const dir = mkdtempSync(join(tmpdir(), 'openline-hostile-'));
+  const dir = scratchDir('hostile');
   // Each gets out of one way to quote it: none or ", then ', then ".
   const escapes = (marker: string) => [
     `x$(touch ${marker});touch ${marker}`,
@@ -103,7 +114,6 @@ describe.runIf(onLinux)('a hostile parameter', () => {
     `x";touch ${marker};"`,
   ];
   const forms = (text: string) => [text, `/${text}`, `/var/log/${text}`, `http://127.0.0.1:1/${text}`];
-  afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
   const all = [...packs.utility.tasks.values(), ...packs.linux.tasks.values()];
   for (const target of all.filter(({ name, runner }) => name !== 'shell' && runner.kind !== 'builtin')) {
@@ -175,7 +185,7 @@ describe.runIf(onLinux)('the utility pack', () => {
 });
 
 describe.runIf(onLinux)('the checks of the linux pack', () => {
-  const dir = mkdtempSync(join(tmpdir(), 'openline-checks-'));
+  const dir = scratchDir('checks');
   const key = join(dir, 'key.pem');
   const certificate = join(dir, 'it is a certificate.pem');
   const plainServer = createHttpServer((request, response) => {
@@ -192,10 +202,7 @@ describe.runIf(onLinux)('the checks of the linux pack', () => {
     const made = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
     execFileSync('openssl', [...made, '-keyout', key, '-out', certificate, ...subject], { stdio: 'ignore' });
   });
-  afterAll(() => {
-    plainServer.close();
-    rmSync(dir, { recursive: true, force: true });
-  });
+  afterAll(() => void plainServer.close());
 
   it('tell an open port from a closed one', async () => {
     const open = await runTask(task('linux', 'tcp-check'), { host: '127.0.0.1', port });

@@ -115,9 +115,9 @@ describe('a ready link', () => {
     expect(link.kind).toBe('ready');
   });
 
-  it('comes back within the first second after a session that held', () => {
+  it('comes back within two seconds after a session that held', () => {
     const { link } = play([...ready, [46_000, ended(1)]], policy, () => 0.999);
-    expect(wait(link, 46_000)).toBeLessThan(1_000);
+    expect(wait(link, 46_000)).toBeLessThan(2_000);
   });
 
   it('waits longer and longer for a server that welcomes and drops it again and again', () => {
@@ -131,7 +131,7 @@ describe('a ready link', () => {
       nowMs += waited;
       inputs.push([nowMs, tick]);
     }
-    expect(waits.slice(0, 4)).toEqual([1_500, 2_250, 3_375, 5_062.5]);
+    expect(waits.slice(0, 4)).toEqual([3_000, 4_500, 6_750, 10_125]);
     expect(waits.slice(-2)).toEqual([60_000, 60_000]);
   });
 });
@@ -285,7 +285,7 @@ describe('a link that is told to go', () => {
       [0, start],
       [1, ended(1, 'untrusted')],
     ]);
-    expect(actions).toContainEqual({ kind: 'retrying', code: 'SERVER_UNTRUSTED', inMs: 500, loud: true });
+    expect(actions).toContainEqual({ kind: 'retrying', code: 'SERVER_UNTRUSTED', inMs: 1_000, loud: true });
   });
 });
 

@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -50,6 +50,7 @@ describe('parameters', () => {
     writeFileSync(join(dir, 'binary'), Buffer.from([0xff, 0xfe]));
     writeFileSync(join(dir, 'broken.yaml'), 'a: [1\nb: 2\n');
     writeFileSync(join(dir, 'broken.json'), '{"a": 1,\n"b": }');
+    return () => rm(dir, { recursive: true, force: true });
   });
   const collect = (options: Parameters<typeof collectParameters>[0]) =>
     collectParameters(options, schema, testIo({ cwd: dir }));

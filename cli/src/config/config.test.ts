@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -16,6 +16,7 @@ beforeEach(() => {
   work = join(home, 'work');
   mkdirSync(join(home, '.config', 'openline'), { recursive: true });
   mkdirSync(join(work, '.openline', 'server'), { recursive: true });
+  return () => rmSync(home, { recursive: true, force: true });
 });
 
 const io = (env: Record<string, string> = {}) => testIo({ home, cwd: work, env });

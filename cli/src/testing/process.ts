@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { beforeAll } from 'vitest';
 
 const BIN = join(import.meta.dirname, '..', '..', 'bin', 'openline.mjs');
 
@@ -25,7 +27,11 @@ export interface Running {
 }
 
 /** A home and a working folder of its own: nothing of this machine's configuration reaches the tests. */
-export const EMPTY = mkdtempSync(join(tmpdir(), 'openline-cli-'));
+const EMPTY = join(tmpdir(), `openline-cli-${randomUUID()}`);
+beforeAll(() => {
+  mkdirSync(EMPTY);
+  return () => rmSync(EMPTY, { recursive: true, force: true });
+});
 
 /** Starts the real `openline`, without a terminal. Bounded in time. */
 export function openline(args: readonly string[], env: Record<string, string> = {}, cwd = EMPTY): Running {
