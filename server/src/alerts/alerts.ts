@@ -1,4 +1,4 @@
-import type { Severity } from '@openline/packs';
+import type { NodeEvent, Severity } from '@openline/packs';
 import type { Tx } from '../db/transaction.ts';
 import type { Alert, AlertChange, AlertSubject } from './alert.ts';
 
@@ -27,6 +27,8 @@ export interface AlertRaise {
   readonly times?: number;
   /** Who says it: the name of the watch. */
   readonly by: string;
+  /** The newest events behind it, the newest last; the newest 20 of an alert are kept. */
+  readonly behind?: readonly NodeEvent[];
   /** Of subjects that are no agent's (`agentId` ''): otherwise both are the agent's own. */
   readonly group?: { readonly name: string; readonly labels: Readonly<Record<string, string>> };
 }
@@ -41,15 +43,21 @@ export type AlertHook = (tx: Tx, changes: readonly AlertChange[]) => Promise<voi
 export interface AlertDesk {
   /**
    * @param tx the transaction to do it in; absent: one of its own
-   * @returns what changed, in order. Hooks were called with it; watchers hear of it after the commit.
    * @throws OpenlineError STORE_UNAVAILABLE nothing was changed
    */
-  apply(actions: readonly AlertAction[], tx?: Tx): Promise<readonly AlertChange[]>;
+  apply(actions: readonly AlertAction[], tx?: Tx): Promise<Applied>;
   /** Registers a hook. In the order of registration; before the server lets agents in. */
   onChanges(hook: AlertHook): void;
   /** The open alerts of a kind, e.g. to find at the start which lines are known to be down. */
   open(kind: AlertSubject['kind'], tx?: Tx): Promise<readonly Alert[]>;
   readonly hub: AlertHub;
+}
+
+export interface Applied {
+  /** What changed, in order. Hooks were called with it; watchers hear of it after the commit. */
+  readonly changes: readonly AlertChange[];
+  /** For each action the alert that it was about, changed or not; undefined where there was none. */
+  readonly alerts: readonly (Alert | undefined)[];
 }
 
 /** Tells watchers, in this process, what was committed. */

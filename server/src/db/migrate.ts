@@ -3,11 +3,13 @@ import { Kysely, PostgresDialect } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import type pg from 'pg';
 import * as initial from './migrations/0001-initial.ts';
+import * as alerts from './migrations/0002-alerts.ts';
 import { isStoreUnavailable } from './store-errors.ts';
 
 /** In order. Named here, not found in a folder: the server is one bundled file. A migration that was released never changes. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initial,
+  '0002-alerts': alerts,
 };
 const TABLE = 'schema_migrations';
 

@@ -1,4 +1,4 @@
-import type { ColumnType, Generated } from 'kysely';
+import type { ColumnType, Generated, GeneratedAlways } from 'kysely';
 
 /** The tables, as kysely sees them. Columns are the columns of migrations/. */
 export interface Schema {
@@ -10,6 +10,13 @@ export interface Schema {
   dispatches: DispatchesTable;
   output_chunks: OutputChunksTable;
   audit: AuditTable;
+  event_positions: EventPositionsTable;
+  monitor_states: MonitorStatesTable;
+  alerts: AlertsTable;
+  alert_changes: AlertChangesTable;
+  alert_events: AlertEventsTable;
+  events: EventsTable;
+  answers: AnswersTable;
 }
 
 /** jsonb: parsed when read; written as JSON text. */
@@ -137,4 +144,104 @@ export interface AuditTable {
   action: string;
   object: string;
   details: Json<Record<string, unknown>>;
+}
+
+export interface EventPositionsTable {
+  agent_id: string;
+  spool_id: Generated<string>;
+  seq: Generated<number>;
+}
+
+export interface MonitorStatesTable {
+  agent_id: string;
+  pack: string;
+  monitor: string;
+  instance: string;
+  /** See events/event.ts. */
+  state: number;
+  since: Time;
+  reason: Generated<string>;
+  /** A JSON value; empty: none. */
+  sample: Generated<string>;
+  spell: Generated<string>;
+  hushed: Generated<number>;
+}
+
+export interface AlertsTable {
+  id: GeneratedAlways<number>;
+  kind: 'rule' | 'monitor' | 'line';
+  agent_id: string;
+  watch: string;
+  key: string;
+  agent_name: string;
+  labels: Json<Record<string, string>>;
+  severity: number;
+  title: string;
+  description: string;
+  state: number;
+  owner: Generated<string>;
+  count: number;
+  first_at: Time;
+  last_at: Time;
+  closed_at: Time | null;
+  maintenance_id: Generated<string>;
+  behind: Generated<number>;
+}
+
+export interface AlertChangesTable {
+  id: GeneratedAlways<number>;
+  alert_id: number;
+  kind: string;
+  at: Time;
+  by: string;
+  comment: string;
+  severity: number;
+  state: number;
+  owner: string;
+  count: number;
+}
+
+interface EventColumns {
+  log: string;
+  source: string;
+  event_id: string;
+  level: number;
+  at: Time;
+  message: string;
+  /** A JSON object; empty: none. */
+  data: string;
+}
+
+export interface AlertEventsTable extends EventColumns {
+  alert_id: number;
+  slot: number;
+  seq: number;
+}
+
+export interface EventsTable extends EventColumns {
+  id: GeneratedAlways<number>;
+  agent_id: string;
+  watch: string;
+  alert_id: number | null;
+  lost: Generated<number>;
+}
+
+export interface AnswersTable {
+  id: string;
+  kind: 'rule' | 'diagnostic' | 'recovery';
+  agent_id: string;
+  watch: string;
+  instance: string;
+  spell: string;
+  alert_id: number | null;
+  task: string;
+  parameters: string;
+  cooldown_ms: number;
+  choice: Generated<string>;
+  state: 'choosing' | 'due' | 'running' | 'ended' | 'skipped';
+  run_id: string | null;
+  outcome: Generated<string>;
+  created_at: Time;
+  started_at: Time | null;
+  ended_at: Time | null;
 }
