@@ -24,6 +24,18 @@ export const MAX_FACTS = 256;
 export const MAX_LABEL_CHARS = 253;
 /** Longest time to live of a run; an agent remembers the ids of runs at least this long. */
 export const MAX_TTL_MS = 7 * 24 * 3600 * 1000;
+/** Records in one EventBatch, and batches of one agent that are not acknowledged. */
+export const MAX_EVENT_RECORDS = 1_000;
+export const MAX_EVENT_BATCHES_UNDER_WAY = 4;
+/** Events behind one detection or state change, and kept behind one alert. */
+export const MAX_EVENTS_BEHIND = 20;
+/** Of an event: characters of its message, and of its data as JSON. */
+export const MAX_EVENT_MESSAGE_CHARS = 4_096;
+export const MAX_EVENT_DATA_CHARS = 8_192;
+/** Characters of an alert's key (and of a monitor's instance), title and description. */
+export const MAX_ALERT_KEY_CHARS = 256;
+export const MAX_ALERT_TITLE_CHARS = 300;
+export const MAX_ALERT_DESCRIPTION_CHARS = 4_096;
 
 export const DEFAULT_AGENT_PORT = 5723;
 export const DEFAULT_OPERATOR_PORT = 5724;

@@ -346,10 +346,15 @@ export interface TaskOutput {
   data: Buffer;
 }
 
-/** What the agent observed and concluded, in the order of its event spool, where it stays until EventAck. */
+/**
+ * What the agent observed and concluded, in the order of its event spool, where it stays until EventAck. At most MAX_EVENT_BATCHES_UNDER_WAY
+ * batches may be unacknowledged; one is enough on a short line. What is not acknowledged within 30 s is sent again, beginning with the first
+ * record that is not acknowledged: a server that has no room leaves a batch, and all that follow it, unread. Sending twice changes nothing.
+ */
 export interface EventBatch {
   /** Names the spool. A new value: its numbers begin anew. */
   spoolId: string;
+  /** At most MAX_EVENT_RECORDS. */
   records: EventRecord[];
 }
 
@@ -410,7 +415,7 @@ export interface Detection {
     | undefined;
   /** How often it fired, at least 1. */
   count: number;
-  /** The events behind it, the newest last, bounded; `event_count` counts all. */
+  /** The newest of the events behind it, the newest last, at most MAX_EVENTS_BEHIND; `event_count` counts all. */
   events: Event[];
   eventCount: bigint;
   /** Absent: the rule raises none. */
@@ -571,7 +576,7 @@ export interface OutputPosition {
   committedBytes: bigint;
 }
 
-/** Committed up to and with this record: the agent may forget them. */
+/** Committed up to and with this record: the agent may forget them. It may name a record in the middle of a batch: the rest is on its way. */
 export interface EventAck {
   spoolId: string;
   seq: bigint;
