@@ -41,7 +41,7 @@ describe('openline run, without a terminal', () => {
     const { code, stdout, stderr } = await openline(['run', 'linux/uptime', '--on', 'all'], env).end;
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(/^AGENT +STATE +DURATION +EXIT +NOTE\nweb-1 +succeeded +1\.2s +0/);
-    expect(stdout).toContain('linux/uptime on 2 targets: 2 succeeded');
+    expect(stdout).toMatch(/\n\nlinux\/uptime on 2 targets: 2 succeeded in \S+\nrun \S+\n$/);
     expect(stderr).toContain('web-1: succeeded, after 1.2s');
     expect(stdout + stderr).not.toContain('\x1b');
   });
@@ -363,7 +363,10 @@ describe('the other commands', () => {
     ];
     const { code, stdout } = await openline(['trace', 'web-1', '--count', '1'], env).end;
     expect(code).toBe(0);
-    expect(stdout).toContain('link of web-1: 10.0.0.7:41234, epoch 3, opened 2023-11-14T22:13:20.000Z');
+    const lines = stdout.split('\n');
+    expect(lines[0]).toBe('link of web-1: 10.0.0.7:41234, epoch 3');
+    expect(lines[1]).toMatch(/^ {2}opened {2}2023-11-14T22:13:20\.000Z \(\d+d ago\)$/);
+    expect(lines[3]).toBe('  ↑ up    8 messages, 200 bytes; on the wire 1,000 bytes');
     expect(stdout).toMatch(/↑ heartbeat +21 +\+52 +seq 7/);
   });
 

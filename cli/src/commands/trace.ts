@@ -4,7 +4,7 @@ import { isPassing } from '../client/explain.ts';
 import { EXIT, usageError } from '../failure.ts';
 import type { Io, Screen } from '../io.ts';
 import type { Format } from '../render/document.ts';
-import { fit, formatBytes, formatCount, printable } from '../render/text.ts';
+import { fit, formatCount, plural, printable } from '../render/text.ts';
 import { formatAge, formatClock } from '../render/time.ts';
 import { type FrameView, frameView, type SnapshotView, snapshotView, type TraceView } from '../views/trace.ts';
 import { at } from '../views/values.ts';
@@ -89,9 +89,10 @@ function snapshotLines(link: SnapshotView, agent: string, nowMs: number): string
   if (!link.connected) return [`${agent} is not connected; frames follow as soon as it is`];
   const opened = link.openedAt === null ? '-' : `${link.openedAt} (${formatAge(at(link.openedAt), nowMs)})`;
   const way = (messages: number, bytes: number, wire: number) =>
-    `${formatCount(messages)} messages, ${formatCount(bytes)} bytes (${formatBytes(bytes)}); on the wire ${formatCount(wire)} bytes (${formatBytes(wire)})`;
+    `${plural(messages, 'message')}, ${plural(bytes, 'byte')}; on the wire ${plural(wire, 'byte')}`;
   return [
-    `link of ${agent}: ${printable(link.remoteAddress ?? '-')}, epoch ${link.sessionEpoch}, opened ${opened}`,
+    `link of ${agent}: ${printable(link.remoteAddress ?? '-')}, epoch ${link.sessionEpoch}`,
+    `  opened  ${opened}`,
     `  TLS     ${printable(link.tlsProtocol ?? '-')} ${printable(link.tlsCipher ?? '')}`.trimEnd(),
     `  ↑ up    ${way(link.messagesUp, link.messageBytesUp, link.socketBytesUp)}`,
     `  ↓ down  ${way(link.messagesDown, link.messageBytesDown, link.socketBytesDown)}`,

@@ -202,7 +202,8 @@ export async function showEnd(client: OperatorClient, model: RunModel, options: 
   const to = options.follow ? io.err : io.out;
   const screen = to.screen();
   const lines = renderFinal(model, screen, io.nowMs());
-  to.write([...lines, '', summaryLine(model, screen, io.nowMs())].map((line) => `${line}\n`).join(''));
+  const summary = [summaryLine(model, screen, io.nowMs()), `run ${model.run.id}`];
+  to.write([...lines, '', ...summary].map((line) => `${line}\n`).join(''));
   if (options.follow || (targets.length > 1 && !options.showOutput)) return;
   for (const target of targets) await showOutputOf(client, model, target, targets.length > 1, io);
 }

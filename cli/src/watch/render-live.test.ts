@@ -4,10 +4,15 @@ import type { Screen } from '../io.ts';
 import { widthOf } from '../render/text.ts';
 import { dispatchMessage, T0_MS, watchMessage } from '../testing/messages.ts';
 import { applyWatch, type RunModel } from './model.ts';
-import { renderFinal, renderLive } from './render-live.ts';
+import { renderFinal, renderLive, summaryLine } from './render-live.ts';
 
-const { DISPATCH_STATE_FAILED, DISPATCH_STATE_QUEUED, DISPATCH_STATE_RUNNING, DISPATCH_STATE_SUCCEEDED } =
-  DispatchState;
+const {
+  DISPATCH_STATE_FAILED,
+  DISPATCH_STATE_LOST,
+  DISPATCH_STATE_QUEUED,
+  DISPATCH_STATE_RUNNING,
+  DISPATCH_STATE_SUCCEEDED,
+} = DispatchState;
 const screen: Screen = { isTTY: true, columns: 100, rows: 24, color: false };
 
 function modelOf(...dispatches: ReturnType<typeof dispatchMessage>[]): RunModel {
@@ -83,7 +88,17 @@ describe('the table at the end', () => {
     expect(renderFinal(model, { ...screen, isTTY: false, columns: Number.POSITIVE_INFINITY }, T0_MS)).toHaveLength(201);
     const lines = renderFinal(model, screen, T0_MS);
     expect(lines.filter((line) => line.includes('failed'))).toHaveLength(1);
-    expect(lines.at(-1)).toContain('… and 100 that succeeded');
+    expect(lines.slice(-2)).toEqual(['… and 100 that succeeded; to list them:', '  openline runs show run-1 | cat']);
+  });
+});
+
+describe('the summary', () => {
+  it('fits into 80 columns for a usual task that ended in three ways', () => {
+    const states = [DISPATCH_STATE_SUCCEEDED, DISPATCH_STATE_FAILED, DISPATCH_STATE_LOST];
+    const model = modelOf(...states.map((state, index) => dispatchMessage(`web-${index}`, state)));
+    const line = summaryLine({ ...model, run: { ...model.run, task: 'linux/certificate-expiry' } }, screen, T0_MS);
+    expect(line).toBe('linux/certificate-expiry on 3 targets: 1 succeeded, 1 failed, 1 lost in 1.5s');
+    expect(widthOf(line)).toBeLessThanOrEqual(80);
   });
 });
 

@@ -123,14 +123,17 @@ export function renderFinal(model: RunModel, screen: Screen, nowMs: number): str
   const left = all.length - shown.length;
   const lines = shown.length === 0 ? [] : renderTable(dispatchColumns(screen, nowMs), shown, screen.columns);
   if (left > 0)
-    lines.push(`… and ${formatCount(left)} that succeeded (\`openline runs show ${model.run.id} | cat\` lists them)`);
+    lines.push(
+      `… and ${formatCount(left)} that succeeded; to list them:`,
+      `  openline runs show ${model.run.id} | cat`,
+    );
   return lines;
 }
 
-/** "linux/uptime on 3 targets: 2 succeeded, 1 failed in 3.2s   run 0190…" */
+/** "linux/uptime on 3 targets: 2 succeeded, 1 failed in 3.2s"; the run's id would make it wider than a terminal of 80 columns. */
 export function summaryLine(model: RunModel, screen: Pick<Screen, 'color'>, nowMs: number): string {
   const { run } = model;
   const elapsed = formatDuration((at(run.endedAt) ?? nowMs) - (at(run.createdAt) ?? nowMs));
   const end = run.outcome === 'open' ? `for ${elapsed} so far` : `in ${elapsed}`;
-  return `${run.task} on ${plural(run.targetCount, 'target')}: ${countsText(run.counts, screen.color)} ${end}   run ${run.id}`;
+  return `${run.task} on ${plural(run.targetCount, 'target')}: ${countsText(run.counts, screen.color)} ${end}`;
 }
