@@ -168,7 +168,7 @@ export interface MonitorStatesTable {
 }
 
 export interface AlertsTable {
-  id: GeneratedAlways<number>;
+  id: Generated<number>;
   kind: 'rule' | 'monitor' | 'line';
   agent_id: string;
   watch: string;
@@ -189,7 +189,7 @@ export interface AlertsTable {
 }
 
 export interface AlertChangesTable {
-  id: GeneratedAlways<number>;
+  id: Generated<number>;
   alert_id: number;
   kind: string;
   at: Time;
