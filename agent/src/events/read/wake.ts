@@ -1,0 +1,75 @@
+import { type FSWatcher, watch } from 'node:fs';
+import { basename } from 'node:path';
+import type { Clock } from '../../tasks/clock.ts';
+
+/**
+ * When to look again: at a change in a directory, at the latest after a while. The operating system's notices are only the quick way: some
+ * file systems give none (NFS, some volumes), and a machine has only so many to give.
+ */
+export interface Wake {
+  /** Instead of the directories before. One that cannot be watched is not. */
+  watch(directories: Iterable<string>): void;
+  /** Resolves at the next change, or at once when there was one since the last call. */
+  wait(atMostMs: number): Promise<void>;
+  close(): void;
+}
+
+/** Directories that are watched; in further ones changes are found by looking. */
+const MAX_WATCHED = 64;
+
+/** @param signal its abort ends every wait */
+export function createWake(clock: Clock, signal: AbortSignal): Wake {
+  const watched = new Map<string, FSWatcher>();
+  let changed = false;
+  let waiting: (() => void) | undefined;
+
+  function poke(): void {
+    changed = true;
+    waiting?.();
+  }
+
+  function drop(directory: string): void {
+    watched.get(directory)?.close();
+    watched.delete(directory);
+  }
+
+  function add(directory: string): void {
+    try {
+      const watcher = watch(directory, { persistent: false }, (event, name) => {
+        // It went itself: what takes its place is watched from the next call on.
+        if (event === 'rename' && name === basename(directory)) drop(directory);
+        poke();
+      });
+      watcher.on('error', () => drop(directory));
+      watched.set(directory, watcher);
+    } catch {
+      // It is looked at all the same.
+    }
+  }
+
+  signal.addEventListener('abort', poke, { once: true });
+  return {
+    watch(directories) {
+      const wanted = new Set([...directories].slice(0, MAX_WATCHED));
+      for (const directory of [...watched.keys()]) if (!wanted.has(directory)) drop(directory);
+      for (const directory of wanted) if (!watched.has(directory)) add(directory);
+    },
+    async wait(atMostMs) {
+      if (!changed && !signal.aborted) {
+        await new Promise<void>((resolve) => {
+          const timer = clock.after(atMostMs, resolve);
+          waiting = () => {
+            timer.cancel();
+            resolve();
+          };
+        });
+        waiting = undefined;
+      }
+      changed = false;
+    },
+    close() {
+      signal.removeEventListener('abort', poke);
+      for (const directory of [...watched.keys()]) drop(directory);
+    },
+  };
+}
