@@ -380,6 +380,18 @@ describe('the other commands', () => {
     expect(broken.stdout).toContain('fail  token:');
   });
 
+  it('packs push says of what is wrong the first thing: no server, then none that answers, then no key', async () => {
+    const push = (env: Record<string, string>) => openline(['packs', 'push', 'utility'], env).end;
+    const nowhere = await push({});
+    expect(nowhere).toMatchObject({ code: 2, stderr: expect.stringContaining('no management server is named') });
+    const closed = await push({ ...env, OPENLINE_SERVER: '127.0.0.1:1' });
+    expect(closed).toMatchObject({ code: 1, stderr: expect.stringContaining('[SERVER_UNREACHABLE]') });
+    const stranger = await push({ ...env, OPENLINE_TOKEN: 'wrong' });
+    expect(stranger.stderr).not.toContain('key');
+    const unsigned = await push(env);
+    expect(unsigned).toMatchObject({ code: 2, stderr: expect.stringContaining('no key to sign it with') });
+  });
+
   it('packs show TASK prints parameters and a command to paste', async () => {
     const { stdout } = await openline(['packs', 'show', 'linux/uptime'], env).end;
     expect(stdout).toMatch(/count +integer +3 +how many/);

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { PackServiceService } from '@openline/proto/operator';
+import { AccessServiceService, PackServiceService } from '@openline/proto/operator';
 import { candidates, findLocalServer } from '../config/local-server.ts';
 import { CliError, EXIT } from '../failure.ts';
 import type { Io } from '../io.ts';
@@ -71,15 +71,19 @@ export async function pushPacks(
   global: GlobalFlags,
   io: Io,
 ): Promise<number> {
-  // Read and signed before the server is asked: a mistake in the second file changes nothing.
-  const { found } = await findLocalServer(candidates(io.cwd, io.env, io.home));
-  const packs: { path: string; content: Buffer; signature: string; signedBy: string }[] = [];
-  for (const file of files) {
-    const { path, content } = await findPackFile(file, io);
-    const signed = await signatureFor({ path, content, key: flags.key, localServer: found?.path, io });
-    packs.push({ path, content, ...signed });
-  }
+  // All are read and signed before the first is pushed: a mistake in the second file changes nothing.
+  const read = await Promise.all(files.map((file) => findPackFile(file, io)));
   return withClient(global, io, async (client) => {
+    // Without a server there is no key of its either, and the key is not what is wrong then.
+    await client.unary(AccessServiceService.whoAmI, {});
+    const { found } = await findLocalServer(candidates(io.cwd, io.env, io.home));
+    const packs = await Promise.all(
+      read.map(async ({ path, content }) => ({
+        path,
+        content,
+        ...(await signatureFor({ path, content, key: flags.key, localServer: found?.path, io })),
+      })),
+    );
     for (const { path, content, signature, signedBy } of packs) {
       const answer = await client.unary(PackServiceService.pushPack, { content, signature, fileName: basename(path) });
       const view = answer.pack === undefined ? undefined : packView(answer.pack);
