@@ -185,6 +185,26 @@ export const ERRORS = {
     doNext: 'Raise the version of the pack.',
   },
   PACK_IN_USE: { means: 'Open dispatches need the pack.', doNext: 'Wait for the runs to end, or cancel them.' },
+  DECLARED_INVALID: {
+    means: 'What was given to `openline apply` cannot be read, or does not fit together; nothing was stored.',
+    doNext: 'Correct the lines and columns shown; `--dry-run` checks without storing.',
+  },
+  DECLARED_UNKNOWN: {
+    means: 'There is no declared object of that name, or no such kind.',
+    doNext: '`openline get KIND` lists them.',
+  },
+  DECLARED_IN_USE: {
+    means: 'Another declared object needs it.',
+    doNext: 'Change or delete the objects that the message names first.',
+  },
+  NOTIFICATION_UNKNOWN: {
+    means: 'There is no such notification; ended ones are groomed after a while.',
+    doNext: '`openline notifications list` shows them.',
+  },
+  NOTIFICATION_NOT_DEAD: {
+    means: 'Only a notification that was given up, or whose end nobody knows, can be sent again.',
+    doNext: 'See its state: `openline notifications show ID`.',
+  },
   STORE_UNAVAILABLE: {
     means: 'The database does not answer, or has no room.',
     doNext:
