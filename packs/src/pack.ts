@@ -1,4 +1,6 @@
-/** A parsed, validated pack: what tasks there are and how they run. docs/packs.md is the guide; schema/pack.schema.json is for editors. */
+import type { PackMonitor, PackRule } from './monitoring.ts';
+
+/** A parsed, validated pack: what tasks there are and how they run, and what is watched for. docs/packs.md is the guide; schema/pack.schema.json is for editors. */
 export interface Pack {
   readonly name: string;
   /** Semantic version. */
@@ -6,6 +8,8 @@ export interface Pack {
   readonly title: string;
   readonly description: string;
   readonly tasks: ReadonlyMap<string, PackTask>;
+  readonly rules: ReadonlyMap<string, PackRule>;
+  readonly monitors: ReadonlyMap<string, PackMonitor>;
 }
 
 export type Risk = 'read' | 'change' | 'dangerous';
@@ -21,6 +25,8 @@ export interface PackTask {
   readonly successCodes: readonly number[];
   /** Labels and facts a target must have: key → value, "*" for any value. */
   readonly requires: Readonly<Record<string, string>>;
+  /** Whether it may run on an agent that is in maintenance. Default run. */
+  readonly maintenance: 'run' | 'refuse';
   /** JSON Schema 2020-12 of the parameters object; `additionalProperties: false` always. */
   readonly parametersSchema: Readonly<Record<string, unknown>>;
   readonly runner: Runner;

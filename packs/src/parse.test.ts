@@ -47,6 +47,7 @@ describe('a pack', () => {
       },
       runner: { kind: 'command', program: 'ls', args: [{ kind: 'literal', text: '-l' }] },
       examples: [],
+      maintenance: 'run',
     });
   });
 

@@ -90,6 +90,29 @@ export function integerOf(
   return undefined;
 }
 
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000 };
+
+/** "30s", "5m", "1h", as milliseconds. */
+export function durationOf(
+  report: Report,
+  node: Located | undefined,
+  what: string,
+  minMs: number,
+  maxMs: number,
+): number | undefined {
+  if (node === undefined) return undefined;
+  const [, count, unit] = /^(\d{1,6})([smh])$/.exec(node.kind === 'scalar' ? String(node.value) : '') ?? [];
+  const ms = Number(count) * (UNIT_MS[unit ?? ''] ?? Number.NaN);
+  if (ms >= minMs && ms <= maxMs) return ms;
+  report.add(node.at, `${what} must be a time from ${shortly(minMs)} to ${shortly(maxMs)}, such as 30s, 5m or 1h`);
+  return undefined;
+}
+
+function shortly(ms: number): string {
+  if (ms >= 3_600_000 && ms % 3_600_000 === 0) return `${ms / 3_600_000}h`;
+  return ms >= 60_000 && ms % 60_000 === 0 ? `${ms / 60_000}m` : `${ms / 1000}s`;
+}
+
 /** Says that a field is missing, at the mapping that lacks it. */
 export function need<T>(report: Report, at: number, value: T | undefined, sentence: string): T | undefined {
   if (value === undefined) report.add(at, sentence);

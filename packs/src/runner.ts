@@ -11,11 +11,12 @@ const MAX_ARGUMENTS = 100;
 const MAX_ARGUMENT_CHARS = 4096;
 const MAX_SCRIPT_CHARS = 256 * 1024;
 
-/** What `run` says. Exactly one of the three. */
+/** What `run` says. Exactly one of the three. @param noun what `{param: …}` names: parameters of a task, settings of a monitor */
 export function readRunner(
   report: Report,
   node: Located | undefined,
   parameters: readonly string[],
+  noun: 'parameters' | 'settings' = 'parameters',
 ): Runner | undefined {
   if (node === undefined) return undefined;
   const fields = fieldsOf(report, node, "'run'", KINDS);
@@ -27,7 +28,7 @@ export function readRunner(
   }
   switch (kind) {
     case 'command':
-      return readCommand(report, fields.command?.value, parameters);
+      return readCommand(report, fields.command?.value, { names: parameters, noun });
     case 'script':
       return readScript(report, fields.script?.value);
     case 'builtin': {
@@ -39,7 +40,12 @@ export function readRunner(
   }
 }
 
-function readCommand(report: Report, node: Located | undefined, parameters: readonly string[]): Runner | undefined {
+interface Named {
+  readonly names: readonly string[];
+  readonly noun: 'parameters' | 'settings';
+}
+
+function readCommand(report: Report, node: Located | undefined, parameters: Named): Runner | undefined {
   const items = itemsOf(report, node, "'command'");
   const [first, ...rest] = items;
   if (node === undefined || node.kind !== 'list') return undefined;
@@ -54,7 +60,7 @@ function readCommand(report: Report, node: Located | undefined, parameters: read
   return { kind: 'command', program, args: args.filter((argument) => argument !== undefined) };
 }
 
-function readArgument(report: Report, node: Located, parameters: readonly string[]): Argument | undefined {
+function readArgument(report: Report, node: Located, { names, noun }: Named): Argument | undefined {
   if (node.kind === 'map') {
     const { param } = fieldsOf(report, node, 'an argument', ['param']);
     const value = need(
@@ -65,9 +71,10 @@ function readArgument(report: Report, node: Located, parameters: readonly string
     );
     const name = textOf(report, value, "'param'", 63);
     if (name === undefined || value === undefined) return undefined;
-    if (!parameters.includes(name)) {
-      const hint = didYouMean(name, parameters) || (parameters.length > 0 ? `; there is ${oneOf(parameters)}` : '');
-      report.add(value.at, `the task has no parameter '${name}'${hint}`);
+    if (!names.includes(name)) {
+      const hint = didYouMean(name, names) || (names.length > 0 ? `; there is ${oneOf(names)}` : '');
+      const whose = noun === 'settings' ? 'the monitor has no setting' : 'the task has no parameter';
+      report.add(value.at, `${whose} '${name}'${hint}`);
     }
     return { kind: 'parameter', name };
   }

@@ -12,12 +12,19 @@ import {
   LineCounter,
   type Node,
   Parser,
+  type Scalar,
 } from 'yaml';
 import type { PackIssue } from './errors.ts';
 
 /** A value of the file, and the offset where it stands. What the rest of the parser works on: plain, without aliases. */
 export type Located =
-  | { readonly kind: 'scalar'; readonly at: number; readonly value: string | number | boolean | null }
+  | {
+      readonly kind: 'scalar';
+      readonly at: number;
+      readonly value: string | number | boolean | null;
+      /** Where the value's first character stands, when the file has it letter by letter. */
+      readonly textAt?: number;
+    }
   | { readonly kind: 'list'; readonly at: number; readonly items: readonly Located[] }
   | { readonly kind: 'map'; readonly at: number; readonly entries: ReadonlyMap<string, Entry> };
 
@@ -230,7 +237,9 @@ function locate(document: Document, report: Report, budget: { left: number }): L
     }
     const value = isScalar(node) ? node.value : null;
     const plain = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
-    return plain ? { kind: 'scalar', at, value } : nothing;
+    if (!plain) return nothing;
+    const textAt = isScalar(node) ? verbatimAt(node) : undefined;
+    return textAt === undefined ? { kind: 'scalar', at, value } : { kind: 'scalar', at, value, textAt };
   };
   const visitAlias = (alias: Alias, fallbackAt: number, depth: number): Located => {
     const at = rangeStart(alias) ?? fallbackAt;
@@ -243,6 +252,14 @@ function locate(document: Document, report: Report, budget: { left: number }): L
 
   const root = visit(document.contents, 0, 0);
   return tooMany ? undefined : root;
+}
+
+/** Escapes and folded lines make the value shorter, or longer, than what stands in the file. */
+function verbatimAt({ type, value, range }: Scalar): number | undefined {
+  if (typeof value !== 'string' || range === undefined || range === null) return undefined;
+  const quotes = type === 'PLAIN' ? 0 : type === 'QUOTE_SINGLE' || type === 'QUOTE_DOUBLE' ? 1 : undefined;
+  if (quotes === undefined || range[1] - range[0] !== value.length + 2 * quotes) return undefined;
+  return range[0] + quotes;
 }
 
 function rangeStart(node: unknown): number | undefined {

@@ -2,12 +2,13 @@ import { OpenlineError } from '@openline/proto/errors';
 import type { PackTask, Risk, Runner, TaskExample } from './pack.ts';
 import { compileParameters } from './parameters.ts';
 import { fileVariableOf, variableOf } from './process.ts';
-import { booleanOf, choiceOf, entriesOf, fieldsOf, integerOf, itemsOf, need, textOf } from './read.ts';
+import { booleanOf, choiceOf, durationOf, entriesOf, fieldsOf, integerOf, itemsOf, need, textOf } from './read.ts';
 import { readRunner } from './runner.ts';
 import { checkSchema } from './schema.ts';
 import { type Entry, type Located, plain, type Report } from './source.ts';
 
 const RISKS: readonly Risk[] = ['read', 'change', 'dangerous'];
+const MAINTENANCE = ['run', 'refuse'] as const;
 const FIELDS = [
   'title',
   'description',
@@ -15,6 +16,7 @@ const FIELDS = [
   'timeout',
   'successCodes',
   'requires',
+  'maintenance',
   'parameters',
   'run',
   'examples',
@@ -44,9 +46,10 @@ export function readTask(report: Report, name: string, entry: Entry): PackTask {
     title: title ?? '',
     description: textOf(report, fields.description?.value, "'description'", 4000) ?? '',
     risk: choiceOf(report, fields.risk?.value, "'risk'", RISKS) ?? 'read',
-    timeoutMs: readDuration(report, fields.timeout?.value) ?? DEFAULT_TIMEOUT_MS,
+    timeoutMs: durationOf(report, fields.timeout?.value, "'timeout'", 1000, MAX_TIMEOUT_MS) ?? DEFAULT_TIMEOUT_MS,
     successCodes: readSuccessCodes(report, fields.successCodes?.value),
     requires: { ...interpreterOf(runner), ...readRequires(report, fields.requires?.value) },
+    maintenance: choiceOf(report, fields.maintenance?.value, "'maintenance'", MAINTENANCE) ?? 'run',
     parametersSchema: schema,
     runner: runner ?? { kind: 'builtin', name: 'ping' },
     examples: readExamples(report, fields.examples?.value),
@@ -56,19 +59,8 @@ export function readTask(report: Report, name: string, entry: Entry): PackTask {
 }
 
 /** A script needs its interpreter, so nobody has to say so. */
-function interpreterOf(runner: Runner | undefined): Record<string, string> {
+export function interpreterOf(runner: Runner | undefined): Record<string, string> {
   return runner?.kind === 'script' ? { [`interpreter.${runner.interpreter}`]: '*' } : {};
-}
-
-const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000 };
-
-function readDuration(report: Report, node: Located | undefined): number | undefined {
-  if (node === undefined) return undefined;
-  const [, count, unit] = /^(\d{1,6})([smh])$/.exec(node.kind === 'scalar' ? String(node.value) : '') ?? [];
-  const ms = Number(count) * (UNIT_MS[unit ?? ''] ?? Number.NaN);
-  if (ms >= 1000 && ms <= MAX_TIMEOUT_MS) return ms;
-  report.add(node.at, "'timeout' must be a time from 1s to 24h, such as 30s, 5m or 1h");
-  return undefined;
 }
 
 function readSuccessCodes(report: Report, node: Located | undefined): readonly number[] {
@@ -79,7 +71,7 @@ function readSuccessCodes(report: Report, node: Located | undefined): readonly n
   return [...new Set(codes.filter((code) => code !== undefined))];
 }
 
-function readRequires(report: Report, node: Located | undefined): Record<string, string> {
+export function readRequires(report: Report, node: Located | undefined): Record<string, string> {
   const requires: Record<string, string> = {};
   const entries = entriesOf(report, node, "'requires'");
   if (node !== undefined && entries.size > MAX_REQUIREMENTS) {

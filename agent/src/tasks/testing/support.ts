@@ -31,6 +31,7 @@ export function packTask(name: string, runner: Runner, more: Partial<PackTask> =
     timeoutMs: 20_000,
     successCodes: [0],
     requires: {},
+    maintenance: 'run',
     parametersSchema: {},
     runner,
     examples: [],

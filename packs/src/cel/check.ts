@@ -1,0 +1,106 @@
+import type { Environment } from '@marcbachmann/cel-js';
+import type { Settings } from '../monitoring.ts';
+import { oneOf } from '../read.ts';
+import { didYouMean } from '../suggest.ts';
+import { createCelBase, VARIABLES, type Variable } from './environment.ts';
+import { EventView, TrendView } from './views.ts';
+
+/** What an expression may speak of where it stands. */
+export interface Scope {
+  readonly variables: readonly Variable[];
+  readonly settings: Settings;
+  /** Named groups of the patterns beside it: `match.<name>`. */
+  readonly groups: readonly string[];
+}
+
+/** `text` is what can be written out: text, a number, a boolean. */
+export type Wanted = 'bool' | 'number' | 'text' | 'any';
+
+export interface Problem {
+  /** Characters from the beginning of the expression. */
+  readonly at: number;
+  readonly message: string;
+}
+
+const WANTED_TYPES: Readonly<Record<Wanted, readonly string[] | undefined>> = {
+  bool: ['bool'],
+  number: ['int', 'uint', 'double'],
+  text: ['string', 'int', 'uint', 'double', 'bool'],
+  any: undefined,
+};
+const WANTED_WORDS: Readonly<Record<Wanted, string>> = {
+  bool: 'true or false',
+  number: 'a number',
+  text: 'text or a number',
+  any: 'a value',
+};
+
+export const MAX_EXPRESSION_CHARS = 2000;
+
+/** Checks expressions against scopes; holds on to what it made for them, so one for each pack. */
+export function createExpressionChecker(): (text: string, scope: Scope, wanted: Wanted) => Problem | undefined {
+  const base = createCelBase();
+  const environments = new Map<string, Environment>();
+
+  function environmentOf(scope: Scope): Environment {
+    const key = JSON.stringify([scope.variables, Object.entries(scope.settings).map(typed), scope.groups]);
+    const known = environments.get(key);
+    if (known !== undefined) return known;
+    const made = declare(base.clone(), scope);
+    environments.set(key, made);
+    return made;
+  }
+
+  return (text, scope, wanted) => {
+    if (text.length > MAX_EXPRESSION_CHARS) {
+      return {
+        at: 0,
+        message: `an expression has at most ${MAX_EXPRESSION_CHARS} characters; this one has ${text.length}`,
+      };
+    }
+    const { valid, type, error } = environmentOf(scope).check(text);
+    if (!valid) return { at: error?.range?.start ?? 0, message: inWords(error?.summary ?? String(error), scope) };
+    if (type === 'dyn' || WANTED_TYPES[wanted]?.includes(type ?? '') !== false) return undefined;
+    return { at: 0, message: `this gives ${type}, where ${WANTED_WORDS[wanted]} is needed` };
+  };
+}
+
+function typed([name, value]: [string, unknown]): [string, string] {
+  // Numbers of YAML and literals of CEL mix in every way, so a number's type is left open.
+  return [name, typeof value === 'string' ? 'string' : typeof value === 'boolean' ? 'bool' : 'dyn'];
+}
+
+function declare(env: Environment, { variables, settings, groups }: Scope): Environment {
+  class SettingsView {}
+  class MatchView {}
+  env.registerType('Settings', { ctor: SettingsView, fields: Object.fromEntries(Object.entries(settings).map(typed)) });
+  env.registerType('Match', { ctor: MatchView, fields: Object.fromEntries(groups.map((name) => [name, 'string'])) });
+  for (const name of variables) {
+    env.registerVariable(name, name === 'settings' ? 'Settings' : name === 'match' ? 'Match' : VARIABLES[name]);
+  }
+  return env;
+}
+
+/** The library's sentences, with what there is instead. */
+function inWords(summary: string, scope: Scope): string {
+  const variable = /^Unknown variable: (.*)$/.exec(summary)?.[1];
+  if (variable !== undefined) {
+    const hint = didYouMean(variable, scope.variables) || `; there is ${oneOf(scope.variables)}`;
+    return `there is no '${variable}' here${hint}`;
+  }
+  const key = /^No such key: (.*)$/.exec(summary)?.[1];
+  if (key !== undefined) {
+    const known = [...fieldsOf(scope)];
+    return `there is no field '${key}'${didYouMean(key, known)}`;
+  }
+  return summary.charAt(0).toLowerCase() + summary.slice(1);
+}
+
+function fieldsOf({ variables, settings, groups }: Scope): Set<string> {
+  return new Set([
+    ...(variables.includes('event') ? Object.keys(EventView.fields) : []),
+    ...(variables.includes('trend') ? [...Object.keys(TrendView.fields), 'hours_to'] : []),
+    ...Object.keys(settings),
+    ...groups,
+  ]);
+}
