@@ -37,7 +37,7 @@ export const diskFs: LogFs = {
   },
 };
 
-function logFile(handle: FileHandle): LogFile {
+export function logFile(handle: FileHandle): LogFile {
   return {
     async write(bytes, position) {
       let written = 0;
