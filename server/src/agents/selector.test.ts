@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createAuditLog } from '../audit/audit-log.ts';
 import { withTestDatabase } from '../db/testing.ts';
 import { createAgentService } from './agent-service.ts';
-import { parseSelector, type Selector } from './selector.ts';
+import { parseSelector, type Selector, selects } from './selector.ts';
 
 describe('a target expression', () => {
   it('reads as Kubernetes label selectors do', () => {
@@ -72,7 +72,7 @@ function holds(selector: Selector, machine: Machine): boolean {
   });
 }
 
-describe('selecting agents in the database', () => {
+describe('selecting agents, in the database and here', () => {
   const db = withTestDatabase();
   it('selects exactly those that the expression means', async () => {
     const attribute = fc.dictionary(fc.constantFrom('role', 'os', 'x'), fc.constantFrom('a', 'b', ''), { maxKeys: 3 });
@@ -105,7 +105,10 @@ describe('selecting agents in the database', () => {
       'x=',
     ];
     for (const expression of expressions) {
-      const expected = fleet.filter((m) => holds(parseSelector(expression), m)).map((m) => m.name);
+      const selector = parseSelector(expression);
+      const expected = fleet.filter((m) => holds(selector, m)).map((m) => m.name);
+      const here = fleet.filter((m) => selects(selector, { ...m, id: m.name, labels: { ...m.labels, ...m.pinned } }));
+      expect([expression, here.map((m) => m.name)]).toEqual([expression, expected]);
       expect([expression, (await agents.candidates(expression, [])).map((a) => a.name)]).toEqual([
         expression,
         expected,

@@ -103,6 +103,42 @@ class Parser {
   }
 }
 
+/** What a selector looks at of one agent. */
+export interface Attributes {
+  readonly id: string;
+  readonly name: string;
+  /** The pinned ones included. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly facts: Readonly<Record<string, string>>;
+}
+
+/** The value that an agent has for a key: label, fact. */
+export function attributeOf(agent: Attributes, key: string): string | undefined {
+  if (key === 'name') return agent.name;
+  if (key === 'id') return agent.id;
+  if (Object.hasOwn(agent.labels, key)) return agent.labels[key];
+  return Object.hasOwn(agent.facts, key) ? agent.facts[key] : undefined;
+}
+
+/** Whether an agent is selected: here and not in the database, which says the same (`selectorSql`). */
+export function selects(selector: Selector, agent: Attributes): boolean {
+  return selector.every((term) => {
+    const value = attributeOf(agent, term.key);
+    switch (term.kind) {
+      case 'in':
+        return value !== undefined && term.values.includes(value);
+      case 'notin':
+        return value === undefined || !term.values.includes(value);
+      case 'exists':
+        return value !== undefined;
+      case 'absent':
+        return value === undefined;
+      default:
+        return term satisfies never;
+    }
+  });
+}
+
 /** The value that an agent has for a key, as SQL over the row `agents`: pinned label, label, fact. */
 export function valueSql(key: string): RawBuilder<string | null> {
   if (key === 'name') return sql`agents.name`;
