@@ -9,6 +9,8 @@ import { systemClock } from './clock.ts';
 import type { Config } from './config/config.ts';
 import { openDatabase } from './db/database.ts';
 import { newId } from './db/ids.ts';
+import { createDeclaredService } from './declared/declared-service.ts';
+import { createDeclaredRegistry } from './declared/registry.ts';
 import { CA_FILE, openCertificateAuthority } from './enrollment/certificate-authority.ts';
 import { createEnrollmentService } from './enrollment/enrollment-service.ts';
 import { ensurePackKey, openTrustedKeys, TRUSTED_KEYS_DIR } from './enrollment/trusted-keys.ts';
@@ -66,6 +68,8 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     const { kysely: db, pool } = database;
 
     const audit = createAuditLog({ db });
+    // Each domain registers its kinds before the service loads what is stored.
+    const declaredKinds = createDeclaredRegistry();
     const access = createAccessService({ db, audit, clock, log });
     const ca = await openCertificateAuthority(config, clock);
     const enrollment = createEnrollmentService({ db, ca, audit, clock, metrics });
@@ -149,6 +153,9 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       config,
     );
 
+    const declared = await createDeclaredService({ pool, registry: declaredKinds, audit, clock, log });
+    closers.push(() => declared.stop());
+
     // Only now is anybody let in: what a previous process left is known.
     await createSessionStore(pool, loseUnknown).allOffline();
     await desk.start();
@@ -208,6 +215,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         tracer,
         packs,
         readPackHolders: () => readPackHolders(db),
+        declared,
         access,
         audit,
         facts: () => ({ version: VERSION, startedAt, agentPort: link.port, caHash: ca.caHash }),

@@ -1,5 +1,6 @@
 import { connect as connectTcp } from 'node:net';
 import { type Client, credentials, type Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { DeclaredServiceService } from '@openline/proto/declared';
 import { ERROR_CODE_METADATA, OpenlineError } from '@openline/proto/errors';
 import { HealthClient } from '@openline/proto/health';
 import {
@@ -97,7 +98,13 @@ describe('who may call what', () => {
   });
 
   it('has a role for every method of every service, and for nothing that is gone', () => {
-    const services = [RunServiceService, FleetServiceService, PackServiceService, AccessServiceService];
+    const services = [
+      RunServiceService,
+      FleetServiceService,
+      PackServiceService,
+      AccessServiceService,
+      DeclaredServiceService,
+    ];
     const paths = services.flatMap((service) => Object.values(service).map(({ path }) => path));
     expect(Object.keys(ROLES).sort()).toEqual(paths.sort());
   });
@@ -110,8 +117,12 @@ describe('who may call what', () => {
     expect(methodsOf('viewer')).toEqual([
       ...['PreviewRun', 'GetRun', 'ListRuns', 'WatchRun', 'ReadOutput'],
       ...['ListAgents', 'GetAgent', 'ListPacks', 'GetPack', 'WhoAmI'],
+      ...['ListDeclared', 'GetDeclared', 'ListDeclaredKinds'],
     ]);
-    expect(methodsOf('operator')).toEqual(['SubmitRun', 'CancelRun', 'RetryRun', 'TraceAgent']);
+    expect(methodsOf('operator')).toEqual([
+      ...['SubmitRun', 'CancelRun', 'RetryRun', 'TraceAgent'],
+      ...['ApplyDeclared', 'DeleteDeclared'],
+    ]);
   });
 
   it('answers no method without a token, and says how to send one', async () => {

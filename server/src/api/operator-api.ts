@@ -1,4 +1,5 @@
 import { Server, type ServerOptions } from '@grpc/grpc-js';
+import { DeclaredServiceService } from '@openline/proto/declared';
 import { OpenlineError } from '@openline/proto/errors';
 import { MAX_SERVER_MESSAGE_BYTES } from '@openline/proto/limits';
 import {
@@ -13,6 +14,7 @@ import type { RunService } from '../runs/run-service.ts';
 import type { LinkTracer } from '../sessions/trace.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { accessHandlers, type ServerFacts } from './access-handlers.ts';
+import { type DeclaredDeps, declaredHandlers } from './declared-handlers.ts';
 import { createDoor, type DoorDeps } from './door.ts';
 import { type FleetDeps, fleetHandlers } from './fleet-handlers.ts';
 import { addHealth } from './health.ts';
@@ -22,7 +24,11 @@ import { runHandlers } from './run-handlers.ts';
 import { StreamTable, serve } from './serve.ts';
 import { reloadableTls, type TlsIdentity } from './tls.ts';
 
-export interface OperatorApiDeps extends PackDeps, Pick<FleetDeps, 'agents'>, Pick<DoorDeps, 'clock' | 'observe'> {
+export interface OperatorApiDeps
+  extends PackDeps,
+    DeclaredDeps,
+    Pick<FleetDeps, 'agents'>,
+    Pick<DoorDeps, 'clock' | 'observe'> {
   readonly runs: RunService;
   readonly access: AccessService;
   readonly audit: AuditLog;
@@ -58,7 +64,7 @@ const OPTIONS = {
   'grpc.enable_channelz': 0,
 } as const satisfies ServerOptions;
 
-const SERVICES = ['RunService', 'FleetService', 'PackService', 'AccessService'].map(
+const SERVICES = ['RunService', 'FleetService', 'PackService', 'AccessService', 'DeclaredService'].map(
   (name) => `openline.operator.v1.${name}`,
 );
 
@@ -79,6 +85,7 @@ export async function startOperatorApi(
   serve(serving, FleetServiceService, fleetHandlers(deps));
   serve(serving, PackServiceService, packHandlers(deps));
   serve(serving, AccessServiceService, accessHandlers(deps));
+  serve(serving, DeclaredServiceService, declaredHandlers(deps));
   const health = addHealth(server, SERVICES);
   addReflection(server, [...SERVICES, 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection']);
 

@@ -1,3 +1,4 @@
+import type { DeclaredServiceService } from '@openline/proto/declared';
 import type {
   AccessServiceService,
   FleetServiceService,
@@ -15,7 +16,8 @@ export type MethodPath =
   | PathOf<typeof RunServiceService>
   | PathOf<typeof FleetServiceService>
   | PathOf<typeof PackServiceService>
-  | PathOf<typeof AccessServiceService>;
+  | PathOf<typeof AccessServiceService>
+  | PathOf<typeof DeclaredServiceService>;
 
 /** The least role that may call a method. A method without a line here fails to compile. */
 export const ROLES = {
@@ -41,6 +43,12 @@ export const ROLES = {
   '/openline.operator.v1.AccessService/ListTokens': 'admin',
   '/openline.operator.v1.AccessService/RevokeToken': 'admin',
   '/openline.operator.v1.AccessService/ListAudit': 'admin',
+  // What each kind needs beyond this, the service knows.
+  '/openline.operator.v1.DeclaredService/ApplyDeclared': 'operator',
+  '/openline.operator.v1.DeclaredService/ListDeclared': 'viewer',
+  '/openline.operator.v1.DeclaredService/GetDeclared': 'viewer',
+  '/openline.operator.v1.DeclaredService/DeleteDeclared': 'operator',
+  '/openline.operator.v1.DeclaredService/ListDeclaredKinds': 'viewer',
 } as const satisfies Record<MethodPath, Role>;
 
 /** Anyone may ask whether the server is well: probes have no token. */

@@ -83,6 +83,7 @@ export interface Fakes {
   readonly access?: Partial<OperatorApiDeps['access']>;
   readonly audit?: Partial<OperatorApiDeps['audit']>;
   readonly tracer?: Partial<OperatorApiDeps['tracer']>;
+  readonly declared?: Partial<OperatorApiDeps['declared']>;
 }
 
 export interface TestApi {
@@ -126,6 +127,7 @@ export async function startTestApi(fakes: Fakes = {}): Promise<TestApi> {
         list: async () => [],
         ...fakes.audit,
       }),
+      declared: stub(fakes.declared ?? {}),
       tracer: stub({ liveStatus: () => undefined, connectedCount: () => 3, ...fakes.tracer }),
       readPackHolders: async () => ({ connectedAgents: 0, byDigest: new Map() }),
       facts: () => ({ version: '1.2.3', startedAt: new Date(1), agentPort: 5723, caHash: 'sha256:00' }),
