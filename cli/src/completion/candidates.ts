@@ -9,8 +9,9 @@ export interface Candidate {
 }
 
 export type Source =
-  | { readonly kind: 'tasks' | 'packs' | 'agents' | 'targets' | 'runs' | 'contexts' | 'shells' }
-  | { readonly kind: 'parameters'; readonly task: string };
+  | { readonly kind: 'tasks' | 'packs' | 'agents' | 'targets' | 'runs' | 'contexts' | 'shells' | 'kinds' }
+  | { readonly kind: 'parameters'; readonly task: string }
+  | { readonly kind: 'declared'; readonly of: string };
 
 /** At a prompt one waits for nothing. Milliseconds. */
 const SERVER_MS = 1_500;
@@ -26,7 +27,7 @@ const BY_OPTION: Readonly<Record<string, 'targets' | 'agents' | 'contexts' | 'ta
   '--task': 'tasks',
 };
 
-const BY_COMMAND: readonly [RegExp, Source['kind']][] = [
+const BY_COMMAND: readonly [RegExp, Exclude<Source['kind'], 'parameters' | 'declared'>][] = [
   [/^run$/, 'tasks'],
   [/^runs (show|watch|output|cancel|retry)$/, 'runs'],
   [/^agents (show|revoke|delete)$/, 'agents'],
@@ -35,6 +36,7 @@ const BY_COMMAND: readonly [RegExp, Source['kind']][] = [
   [/^packs (pull|remove)$/, 'packs'],
   [/^context (use|set)$/, 'contexts'],
   [/^completion$/, 'shells'],
+  [/^(get|delete)$/, 'kinds'],
 ];
 
 /** What the word under the cursor names; undefined: commands and flags, which the tree itself knows. Pure. */
@@ -51,7 +53,9 @@ export function wantedSource(words: readonly string[]): Source | undefined {
   if (byOption !== undefined) return { kind: byOption };
   const names = before.filter((word, index) => !word.startsWith('-') && !(before[index - 1] ?? '').startsWith('--'));
   const kind = BY_COMMAND.find(([pattern]) => pattern.test(names.join(' ')))?.[1];
-  return kind === undefined || kind === 'parameters' ? undefined : { kind };
+  if (kind !== undefined) return { kind };
+  const of = /^(?:get|delete) (\S+)/.exec(names.join(' '))?.[1];
+  return of === undefined ? undefined : { kind: 'declared', of };
 }
 
 export async function candidatesFor(source: Source, io: Io): Promise<Candidate[]> {
@@ -122,6 +126,16 @@ async function ask(client: OperatorClient, source: Source): Promise<Candidate[]>
       const { parametersOf } = await import('../commands/pack-show.ts');
       const schema = JSON.parse(task?.parametersSchemaJson ?? '{}');
       return parametersOf(schema).map(({ name, description }) => ({ value: `${name}=`, description }));
+    }
+    case 'kinds': {
+      const { DeclaredServiceService } = await import('@openline/proto/declared');
+      const { kinds } = await client.unary(DeclaredServiceService.listDeclaredKinds, {}, soon);
+      return kinds.map(({ kind, plural }) => ({ value: plural, description: kind }));
+    }
+    case 'declared': {
+      const { DeclaredServiceService } = await import('@openline/proto/declared');
+      const { objects } = await client.unary(DeclaredServiceService.listDeclared, { kind: source.of }, soon);
+      return objects.map(({ name, updatedBy }) => ({ value: name, description: `applied by ${updatedBy}` }));
     }
     case 'contexts':
     case 'shells':
