@@ -1,6 +1,7 @@
 import type { NodeEvent, Severity } from '@openline/packs';
 import type { Tx } from '../db/transaction.ts';
 import type { Alert, AlertChange, AlertSubject } from './alert.ts';
+import type { AlertCommand } from './machine.ts';
 
 /** What somebody wants to happen to the alert of a subject. */
 export type AlertAction =
@@ -46,6 +47,17 @@ export interface AlertDesk {
    * @throws OpenlineError STORE_UNAVAILABLE nothing was changed
    */
   apply(actions: readonly AlertAction[], tx?: Tx): Promise<Applied>;
+  /**
+   * What a person does to alerts that are named. @returns them as they are now (unknown ids are left out), and why nothing was changed of some
+   */
+  command(
+    ids: readonly string[],
+    by: string,
+    command: AlertCommand,
+    tx: Tx,
+  ): Promise<{ readonly alerts: readonly Alert[]; readonly unchanged: ReadonlyMap<string, string> }>;
+  /** Writes into the history of alerts, open or closed, what was done in answer to them. */
+  note(notes: readonly { alertId: string; by: string; comment: string }[], tx: Tx): Promise<void>;
   /** Registers a hook. In the order of registration; before the server lets agents in. */
   onChanges(hook: AlertHook): void;
   /** The open alerts of a kind, e.g. to find at the start which lines are known to be down. */
@@ -56,7 +68,7 @@ export interface AlertDesk {
 export interface Applied {
   /** What changed, in order. Hooks were called with it; watchers hear of it after the commit. */
   readonly changes: readonly AlertChange[];
-  /** For each action the alert that it was about, changed or not; undefined where there was none. */
+  /** For each action the alert that it was about, as it is after all of them; undefined where there was none. */
   readonly alerts: readonly (Alert | undefined)[];
 }
 
