@@ -1,10 +1,20 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
+import { isCount, isObject } from './position.ts';
 
 /** The first bytes of a file, hashed: a number of an inode is used again for another file, and a file can be emptied and filled anew. */
 export interface Fingerprint {
   readonly bytes: number;
   readonly hash: string;
+}
+
+export const NO_FINGERPRINT: Fingerprint = { bytes: 0, hash: '' };
+
+/** @returns undefined: this is none */
+export function parseFingerprint(value: unknown): Fingerprint | undefined {
+  if (!isObject(value)) return undefined;
+  const { bytes, hash } = value;
+  return isCount(bytes) && typeof hash === 'string' ? { bytes, hash } : undefined;
 }
 
 const MOST_BYTES = 256;
@@ -29,7 +39,12 @@ export function isWhole(fingerprint: Fingerprint): boolean {
 }
 
 /** As many bytes as there are, up to `length`. */
-export async function readAt(file: FileHandle, offset: number, length: number, into = Buffer.allocUnsafe(length)) {
+export async function readAt(
+  file: FileHandle,
+  offset: number,
+  length: number,
+  into: Buffer = Buffer.allocUnsafe(length),
+) {
   let filled = 0;
   while (filled < length) {
     const { bytesRead } = await file.read(into, filled, length - filled, offset + filled);

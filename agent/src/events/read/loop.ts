@@ -69,10 +69,10 @@ export function createLoop(
       position: () => position,
       async push(batch, next) {
         if (signal.aborted) return;
+        healthy();
         // A stop does not wait for room.
         await untilAborted(sink.push(batch, next), signal);
         position = next;
-        healthy();
       },
       lost(events, reason) {
         if (!signal.aborted) sink.lost(events, reason);
