@@ -229,8 +229,9 @@ export const ERRORS = {
   },
   PORT_IN_USE: { means: 'Another program listens on the port.', doNext: 'Stop it, or choose another port.' },
   DATABASE_FAILED: {
-    means: 'The embedded PostgreSQL could not be started, or the given one cannot be used.',
-    doNext: 'The message carries its reason.',
+    means:
+      'The embedded PostgreSQL could not be started, or went away while the server started, or the given one cannot be used.',
+    doNext: 'The message carries its reason: mend that, and start the server again.',
   },
 } as const satisfies Record<string, { means: string; doNext: string }>;
 

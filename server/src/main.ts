@@ -1,11 +1,12 @@
 import './lean.ts';
 
 import { parseArgs } from 'node:util';
-import { ERRORS, OpenlineError } from '@openline/proto/errors';
+import { OpenlineError } from '@openline/proto/errors';
 import { loadConfig } from './config/config.ts';
 import { flagOf, KEY_NAMES } from './config/keys.ts';
 import { describeConfig } from './config/reference.ts';
 import { type RunningServer, startServer } from './server.ts';
+import { startFailure } from './start-failure.ts';
 import { createLogger } from './telemetry/logger.ts';
 
 /** What a stop may take before the process just goes. Everything that matters is in the database by then. */
@@ -24,10 +25,10 @@ export async function main(argv: readonly string[]): Promise<void> {
     log = createLogger(config.logLevel);
     await liveUntilSignal(log, () => startServer(config, log));
   } catch (error) {
-    if (error instanceof OpenlineError) {
-      process.stderr.write(`error [${error.code}] ${error.message}\n→ ${ERRORS[error.code].doNext}\n`);
-    } else log.error({ err: error }, 'the server could not start');
-    process.exitCode = error instanceof OpenlineError && error.code === 'CONFIG_INVALID' ? 2 : 1;
+    const told = startFailure(error);
+    if (told === undefined) log.error({ err: error }, 'the server could not start');
+    else process.stderr.write(told.text);
+    process.exitCode = told?.exitCode ?? 1;
   }
 }
 

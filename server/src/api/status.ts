@@ -97,8 +97,12 @@ export function toRefusal(error: unknown, method: string, log: Pick<Logger, 'err
     return refusal(error.code, error.message);
   }
   if (isStoreUnavailable(error)) {
-    log.error({ err: error, method }, 'the database refused a request');
-    return refusal('STORE_UNAVAILABLE', 'the database does not answer, or has no room');
+    const message = 'the database does not answer, or has no room';
+    log.error(
+      { err: new OpenlineError('STORE_UNAVAILABLE', message, { cause: error }), method },
+      'the database refused a request',
+    );
+    return refusal('STORE_UNAVAILABLE', message);
   }
   const requestId = randomUUID();
   log.error({ err: error, method, requestId }, 'a request failed in a way that nobody foresaw');

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { OpenlineError } from '@openline/proto/errors';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Health, startTelemetryHttp } from './http.ts';
 import { createLogger } from './logger.ts';
@@ -99,5 +100,21 @@ describe('the logger', () => {
       msg: 'a run was submitted',
     });
     expect(error.err).toMatchObject({ message: 'why', stack: expect.any(String) });
+  });
+
+  it('writes an error that was foreseen with its cause, and without a stack', () => {
+    const lines: string[] = [];
+    const log = createLogger('info', { write: (line) => lines.push(line) });
+    const cause = new Error('connect ECONNREFUSED');
+    log.error({ err: new OpenlineError('STORE_UNAVAILABLE', 'the database is away', { cause }) }, 'refused');
+    log.error({ err: new OpenlineError('INTERNAL', 'a mistake') }, 'failed');
+    const [foreseen, mistake] = lines.map((line) => JSON.parse(line));
+    expect(foreseen.err).toEqual({
+      type: 'OpenlineError',
+      name: 'OpenlineError',
+      code: 'STORE_UNAVAILABLE',
+      message: 'the database is away: connect ECONNREFUSED',
+    });
+    expect(mistake.err.stack).toEqual(expect.any(String));
   });
 });

@@ -17,11 +17,14 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { OpenlineError } from '@openline/proto/errors';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { systemClock } from '../../clock.ts';
 import { createMetrics } from '../../telemetry/metrics.ts';
 import { type Database, openDatabase } from '../database.ts';
 import { silentLog } from '../testing.ts';
 import { findBinaries } from './binaries.ts';
+import { prepareCluster } from './cluster.ts';
 import { findPostmaster, isAlive } from './postmaster.ts';
+import { bringUp } from './start.ts';
 
 // Real processes on a machine that may be busy.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -266,6 +269,20 @@ describe('an embedded PostgreSQL that cannot start', () => {
     ).catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 'DATABASE_FAILED', message: expect.stringContaining('shared_buffers') });
     expect(postmasterOf(dataDir)).toBeUndefined();
+  });
+
+  it('because it was killed says so, and where its log is', async () => {
+    startedBefore();
+    const cluster = await prepareCluster(join(dataDir, 'postgres'), findBinaries());
+    const failure = await bringUp(cluster, {}, 0, {
+      clock: systemClock,
+      signal: new AbortController().signal,
+      launched: (pid) => process.kill(pid, 'SIGKILL'),
+    }).catch((error: unknown) => error);
+    expect(failure).toMatchObject({
+      code: 'DATABASE_FAILED',
+      message: expect.stringMatching(/did not start: it was ended by SIGKILL \(log: .*postgres\.log\)$/),
+    });
   });
 
   it('of another major version is refused, with what to do', async () => {

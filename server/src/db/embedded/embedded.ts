@@ -111,9 +111,13 @@ export async function startEmbedded(
       await client.end().catch(() => {});
       if (error instanceof OpenlineError) throw error;
       const reason = error instanceof Error ? error.message : 'unknown';
-      throw new OpenlineError('DATABASE_FAILED', `PostgreSQL in ${directory} runs, but refuses us: ${reason}`, {
-        cause: error,
-      });
+      throw new OpenlineError(
+        'DATABASE_FAILED',
+        `PostgreSQL in ${directory} was started, but does not serve us: ${reason} (log: ${cluster.logFile})`,
+        {
+          cause: error,
+        },
+      );
     }
   }
 

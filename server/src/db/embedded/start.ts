@@ -135,7 +135,7 @@ function launch(cluster: Cluster, settings: Readonly<Record<string, string>>, po
     attempt.ended = error.message;
   });
   child.once('exit', (code, signal) => {
-    attempt.ended = signal ?? `exit code ${code}`;
+    attempt.ended = signal === null ? `exit code ${code}` : `it was ended by ${signal}`;
   });
   return attempt;
 }
