@@ -356,6 +356,8 @@ export interface EventBatch {
   spoolId: string;
   /** At most MAX_EVENT_RECORDS. */
   records: EventRecord[];
+  /** The last record that was sent before these, or acknowledged: a server that left a batch unread takes none that stands after it. */
+  afterSeq?: bigint | undefined;
 }
 
 export interface EventRecord {
@@ -2538,7 +2540,7 @@ export const TaskOutput: MessageFns<TaskOutput> = {
 };
 
 function createBaseEventBatch(): EventBatch {
-  return { spoolId: "", records: [] };
+  return { spoolId: "", records: [], afterSeq: undefined };
 }
 
 export const EventBatch: MessageFns<EventBatch> = {
@@ -2548,6 +2550,12 @@ export const EventBatch: MessageFns<EventBatch> = {
     }
     for (const v of message.records) {
       EventRecord.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.afterSeq !== undefined) {
+      if (BigInt.asUintN(64, message.afterSeq) !== message.afterSeq) {
+        throw new globalThis.Error("value provided for field message.afterSeq of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.afterSeq);
     }
     return writer;
   },
@@ -2581,6 +2589,14 @@ export const EventBatch: MessageFns<EventBatch> = {
             message.records.push(EventRecord.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.afterSeq = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2600,6 +2616,9 @@ export const EventBatch: MessageFns<EventBatch> = {
     const message = createBaseEventBatch();
     message.spoolId = object.spoolId ?? "";
     message.records = object.records?.map((e) => EventRecord.fromPartial(e)) || [];
+    message.afterSeq = (object.afterSeq !== undefined && object.afterSeq !== null)
+      ? BigInt(object.afterSeq)
+      : undefined;
     return message;
   },
 };
