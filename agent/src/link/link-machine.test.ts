@@ -115,6 +115,14 @@ describe('a ready link', () => {
     expect(link.kind).toBe('ready');
   });
 
+  it('waits for three heartbeats of the new pace when the pace changes', () => {
+    const paced: Input = { kind: 'paced', stream: 1, heartbeatMs: 1_000 };
+    expect(
+      play([...ready, [10_000, paced], [2_999 + 10_000, { kind: 'heard', stream: 1 }], [15_998, tick]]).link.kind,
+    ).toBe('ready');
+    expect(play([...ready, [10, { kind: 'heard', stream: 1 }], [20, paced], [3_010, tick]]).link.kind).toBe('waiting');
+  });
+
   it('comes back within two seconds after a session that held', () => {
     const { link } = play([...ready, [46_000, ended(1)]], policy, () => 0.999);
     expect(wait(link, 46_000)).toBeLessThan(2_000);

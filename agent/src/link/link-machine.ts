@@ -56,6 +56,8 @@ type FromStream =
   | { readonly kind: 'connected'; readonly stream: number }
   | { readonly kind: 'welcome'; readonly stream: number; readonly heartbeatMs: number }
   | { readonly kind: 'heard'; readonly stream: number }
+  /** Heartbeats come at another pace from now on. */
+  | { readonly kind: 'paced'; readonly stream: number; readonly heartbeatMs: number }
   | { readonly kind: 'reconnect'; readonly stream: number; readonly afterMs: number }
   | {
       readonly kind: 'disconnect';
@@ -185,6 +187,8 @@ function whenReady(link: Ready, input: Input, at: Moment): Step {
   switch (input.kind) {
     case 'heard':
       return [{ ...link, lastHeardMs: at.nowMs }, []];
+    case 'paced':
+      return [{ ...link, silenceMs: input.heartbeatMs * at.policy.silentHeartbeats }, []];
     case 'reconnect':
       // While a successor is on its way, another request asks for what is already being done.
       if (link.successor) return [link, []];

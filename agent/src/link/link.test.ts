@@ -138,6 +138,18 @@ describe('a link over a real socket', () => {
     expect(new Set([fake.streams[0]?.peer, ...fake.unaryPeers]).size).toBe(1);
   });
 
+  it('beats at another pace when it is told to, and as Welcome said when it is told 0', async () => {
+    const fake = await server({ heartbeatMs: 3_600_000 });
+    const { link: line, log } = link([fake.address], {}, { random: () => 0.01 });
+    await until(() => log.includes('opened'), 'a session');
+    const beats = () => kindsOf(fake.streams[0]).filter((kind) => kind === 'heartbeat').length;
+    line.beatEvery(60);
+    await until(() => beats() >= 3, 'heartbeats');
+    line.beatEvery(0);
+    const { state } = line;
+    expect(state).toMatchObject({ kind: 'ready', silenceMs: 3 * 3_600_000 });
+  });
+
   it('answers a message of an unknown kind, and goes on', async () => {
     const fake = await server();
     const { welcomes, messages } = link([fake.address]);

@@ -1,4 +1,5 @@
 import type {
+  EventBatch,
   FetchPackResponse,
   Heartbeat,
   Hello,
@@ -51,6 +52,10 @@ export interface LinkConfig {
 /** The agent's one line to its servers: dials, keeps, loses and finds it again. */
 export interface Link extends Uplink {
   start(): void;
+  /** @returns false without a session */
+  events(batch: EventBatch): boolean;
+  /** From now on, in this session. 0: as its Welcome said. */
+  beatEvery(heartbeatMs: number): void;
   /** Nothing happens without a session: PacksWanted is answered anew at the next one. */
   packStatus(packs: PackState[]): void;
   /** @throws OpenlineError SERVER_UNREACHABLE without a session; ServiceError */
@@ -66,6 +71,8 @@ interface Session {
   readonly number: number;
   readonly stream: Stream;
   readonly outbox: Outbox;
+  readonly welcomeMs: number;
+  heartbeatMs: number;
   heartbeatTimer: Timer | undefined;
 }
 
@@ -169,13 +176,14 @@ export function createLink(deps: LinkDeps, config: LinkConfig): Link {
       (message) => stream.write(message),
       () => handler.writable(),
     );
-    session = { number, stream, outbox, heartbeatTimer: undefined };
+    const welcomeMs = heartbeatMs(welcome.heartbeatIntervalMs);
+    session = { number, stream, outbox, welcomeMs, heartbeatMs: welcomeMs, heartbeatTimer: undefined };
     lastWhy = '';
     log.info(
       { agent: welcome.agentName, agentId: welcome.agentId, epoch: welcome.sessionEpoch, stream: number },
       'connected',
     );
-    beat(session, heartbeatMs(welcome), heartbeatMs(welcome) * random());
+    beat(session, welcomeMs * random());
     handler.opened(welcome);
   }
 
@@ -186,7 +194,7 @@ export function createLink(deps: LinkDeps, config: LinkConfig): Link {
   }
 
   /** The first one at a random moment, so that agents that came together do not beat together. */
-  function beat(on: Session, everyMs: number, inMs: number) {
+  function beat(on: Session, inMs: number) {
     on.heartbeatTimer = clock.after(inMs, () => {
       if (session !== on) return;
       heartbeatSeq++;
@@ -194,7 +202,7 @@ export function createLink(deps: LinkDeps, config: LinkConfig): Link {
       on.outbox.control({
         kind: { $case: 'heartbeat', value: { ...handler.heartbeat(), seq: heartbeatSeq, sentUnixMs } },
       });
-      beat(on, everyMs, everyMs);
+      beat(on, on.heartbeatMs);
     });
   }
 
@@ -206,7 +214,7 @@ export function createLink(deps: LinkDeps, config: LinkConfig): Link {
     switch (kind?.$case) {
       case 'welcome':
         entry.welcome ??= kind.value;
-        return feed({ kind: 'welcome', stream: number, heartbeatMs: heartbeatMs(kind.value) });
+        return feed({ kind: 'welcome', stream: number, heartbeatMs: heartbeatMs(kind.value.heartbeatIntervalMs) });
       case 'heartbeatAck':
         if (kind.value.committedRunIds.length > 0 && session?.number === number) handler.message(message);
         return;
@@ -267,6 +275,20 @@ export function createLink(deps: LinkDeps, config: LinkConfig): Link {
       return false;
     },
     output: (chunk) => session?.outbox.output(chunk) ?? false,
+    events(batch) {
+      session?.outbox.events(batch);
+      return session !== undefined;
+    },
+    beatEvery(everyMs) {
+      const on = session;
+      if (!on) return;
+      const next = everyMs === 0 ? on.welcomeMs : heartbeatMs(everyMs);
+      if (next === on.heartbeatMs) return;
+      on.heartbeatMs = next;
+      on.heartbeatTimer?.cancel();
+      beat(on, next * random());
+      feed({ kind: 'paced', stream: on.number, heartbeatMs: next });
+    },
     packStatus(packs) {
       session?.outbox.control({ kind: { $case: 'packStatus', value: { packs } } });
     },
@@ -281,6 +303,6 @@ export function createLink(deps: LinkDeps, config: LinkConfig): Link {
 }
 
 /** What a broken server could say must not make us spin, or wait for ever. */
-function heartbeatMs({ heartbeatIntervalMs }: Welcome): number {
+function heartbeatMs(heartbeatIntervalMs: number): number {
   return heartbeatIntervalMs === 0 ? DEFAULT_HEARTBEAT_MS : Math.max(LEAST_HEARTBEAT_MS, heartbeatIntervalMs);
 }

@@ -50,6 +50,23 @@ function congestible() {
 }
 
 describe('an outbox', () => {
+  it('gives events after reports, and before output gets any room again', () => {
+    const { outbox, drain, kinds, writable } = congestible();
+    outbox.control(heartbeat(1n));
+    expect(outbox.output(chunk)).toBe(false);
+    outbox.events({ spoolId: 's', records: [] });
+    outbox.events({ spoolId: 's', records: [] });
+    outbox.reports(started('a'));
+    outbox.control(heartbeat(2n));
+    expect(kinds()).toEqual(['heartbeat']);
+    drain(3);
+    expect(kinds()).toEqual(['heartbeat', 'taskReports', 'eventBatch']);
+    expect(writable()).toBe(0);
+    drain(2);
+    expect(kinds()).toEqual(['eventBatch']);
+    expect(writable()).toBe(1);
+  });
+
   it('takes output only while the stream has room, and says when it has room again', () => {
     const { outbox, drain, writable, kinds } = congestible();
     expect(outbox.output(chunk)).toBe(true);

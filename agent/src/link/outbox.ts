@@ -1,4 +1,4 @@
-import type { AgentMessage, TaskOutput, TaskReports } from '@openline/proto/agent';
+import type { AgentMessage, EventBatch, TaskOutput, TaskReports } from '@openline/proto/agent';
 
 /** Reports that may wait while the stream is congested. A server that does not read for so long is left, and told again later. */
 const MAX_WAITING_REPORTS = 20_000;
@@ -7,12 +7,14 @@ const REPORTS_BYTES = 128 * 1024;
 
 /**
  * What leaves through one stream. grpc-js buffers without bound once `write` has said false, so nothing more is given to it
- * until it has drained; what matters most then goes first: control, then reports, and output not at all.
+ * until it has drained; what matters most then goes first: control, then reports, then events, and output not at all.
  */
 export interface Outbox {
   control(message: AgentMessage): void;
   /** @returns false when too much waits already: the stream should be given up */
   reports(reports: TaskReports): boolean;
+  /** Kept until the stream takes it: of one agent only a few are under way. */
+  events(batch: EventBatch): void;
   /** @returns false while the stream is congested; `onWritable` follows */
   output(chunk: TaskOutput): boolean;
   readonly congested: boolean;
@@ -26,6 +28,7 @@ export function createOutbox(write: (message: AgentMessage) => boolean, onWritab
   let refusedOutput = false;
   let control: AgentMessage[] = [];
   let waiting: TaskReports | undefined;
+  const events: EventBatch[] = [];
 
   const send = (message: AgentMessage) => {
     congested = !write(message);
@@ -39,10 +42,15 @@ export function createOutbox(write: (message: AgentMessage) => boolean, onWritab
         send(next);
         continue;
       }
-      if (!waiting) return;
-      const [first, rest] = cutReports(waiting, REPORTS_BYTES);
-      waiting = rest;
-      send({ kind: { $case: 'taskReports', value: first } });
+      if (waiting) {
+        const [first, rest] = cutReports(waiting, REPORTS_BYTES);
+        waiting = rest;
+        send({ kind: { $case: 'taskReports', value: first } });
+        continue;
+      }
+      const batch = events.shift();
+      if (!batch) return;
+      send({ kind: { $case: 'eventBatch', value: batch } });
     }
   };
 
@@ -60,6 +68,10 @@ export function createOutbox(write: (message: AgentMessage) => boolean, onWritab
       waiting = waiting ? joinReports(waiting, reports) : reports;
       flush();
       return !waiting || countReports(waiting) <= MAX_WAITING_REPORTS;
+    },
+    events(batch) {
+      events.push(batch);
+      flush();
     },
     output(chunk) {
       if (congested) {

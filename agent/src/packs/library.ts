@@ -1,4 +1,4 @@
-import type { PackTask } from '@openline/packs';
+import type { Pack, PackTask } from '@openline/packs';
 import type { HeldPack, PackState } from '@openline/proto/agent';
 
 /** A task that can start now: its pack verified and parsed, its script on disk. */
@@ -22,6 +22,13 @@ export type TaskLookup =
 export interface PackLibrary {
   held(): HeldPack[];
   lookup(digest: Uint8Array, taskName: string): TaskLookup;
+  /** The newest version of each that is held and read: what it watches for holds here. */
+  newest(): readonly Pack[];
+  /**
+   * Told whenever `newest` may say something else; for the first time when everything that was held at the start has been read, not before: until then a
+   * pack that is held may look as if it were not.
+   */
+  onChange(listener: () => void): void;
   /** Makes the library hold exactly these, keeping what it has; reports each that became ready or was refused. */
   want(
     packs: readonly HeldPack[],

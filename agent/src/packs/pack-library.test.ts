@@ -124,6 +124,26 @@ describe('a pack that is wanted', () => {
   });
 });
 
+describe('what a library watches for', () => {
+  it('is that of the newest version of each pack, told when it changes, and first when all that was held is read', async () => {
+    const [old, current] = [pack('1.0.0'), pack('1.1.0')];
+    const { fetch } = serverOf(old, current);
+    const packs = await library();
+    const told: string[][] = [];
+    packs.onChange(() => void told.push(packs.newest().map(({ version }) => version)));
+    await packs.want([old.held], fetch);
+    await packs.want([old.held, current.held], fetch);
+    await packs.want([old.held, current.held], fetch);
+    await packs.want([current.held], fetch);
+    expect(told).toEqual([[], ['1.0.0'], ['1.1.0'], ['1.1.0']]);
+    const again = await library();
+    const first = await new Promise<string[]>((resolve) => {
+      again.onChange(() => resolve(again.newest().map(({ version }) => version)));
+    });
+    expect(first).toEqual(['1.1.0']);
+  });
+});
+
 describe('an agent that starts again', () => {
   it('holds what it held, without the network', async () => {
     const made = pack('1.0.0');

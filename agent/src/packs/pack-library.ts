@@ -41,6 +41,7 @@ interface Entry {
   readonly digest: string;
   readonly name: string;
   readonly version: string;
+  pack: Pack | undefined;
   tasks: ReadonlyMap<string, HeldTask> | undefined;
 }
 
@@ -54,6 +55,8 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
   const entries = new Map<string, Entry>();
   const pending = new Map<string, Promise<void>>();
   const refused = new Map<string, string>();
+  const listeners: (() => void)[] = [];
+  let loaded = false;
   /** Wanted sets are made true one after the other. */
   let turn: Promise<unknown> = Promise.resolve();
 
@@ -61,7 +64,7 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
     try {
       verify(cached, keys());
       const { digest, name, version } = cached;
-      entries.set(digest, { digest, name, version, tasks: undefined });
+      entries.set(digest, { digest, name, version, pack: undefined, tasks: undefined });
     } catch (error) {
       log.warn(
         { pack: cached.name, digest: cached.digest, why: reasonOf(error) },
@@ -97,7 +100,9 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
     try {
       const cached = await cache.read(entry.digest);
       verify(cached, keys());
-      entry.tasks = await heldTasks(cache, entry.digest, await read(cached));
+      const pack = await read(cached);
+      entry.tasks = await heldTasks(cache, entry.digest, pack);
+      entry.pack = pack;
     } catch (error) {
       refused.set(entry.digest, reasonOf(error));
       entries.delete(entry.digest);
@@ -121,7 +126,7 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
       await cache.write(pack);
       const tasks = await heldTasks(cache, digest, parsed);
       if (!held || isNewer(version, held)) await cache.setNewest({ ...newest, [name]: version });
-      entries.set(digest, { digest, name, version, tasks });
+      entries.set(digest, { digest, name, version, pack: parsed, tasks });
       refused.delete(digest);
       log.info({ pack: name, version, digest }, 'holds a pack');
       return { digest: wanted.digest, ready: true, reasonCode: '', reason: '' };
@@ -165,12 +170,15 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
       settled(hex(pack.digest));
     }
     const wanted = new Set(packs.map((pack) => hex(pack.digest)));
+    let changed = states.some(({ ready }) => ready);
     for (const { digest, name, version } of [...entries.values()]) {
       if (wanted.has(digest) || !deps.idle()) continue;
       entries.delete(digest);
       await cache.remove(digest);
+      changed = true;
       log.info({ pack: name, version, digest }, 'a pack is no longer wanted, removed');
     }
+    if (changed) tell();
     return states;
   }
 
@@ -178,7 +186,13 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
   const held = [...entries.values()].map((entry) => ({ entry, ...begin(entry.digest) }));
   turn = (async () => {
     for (const { entry, done } of held) await open(entry).finally(done);
+    loaded = true;
+    tell();
   })();
+
+  function tell(): void {
+    for (const listener of listeners) listener();
+  }
 
   return {
     held: () =>
@@ -197,6 +211,18 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
       if (task) return { kind: 'pending', settled: task.prepare() };
       const reason = `pack ${entry.name} ${entry.version} has no task "${taskName}"`;
       return { kind: 'absent', code: 'TASK_UNKNOWN', reason };
+    },
+    newest() {
+      const newest = new Map<string, Pack>();
+      for (const { pack } of entries.values()) {
+        const other = pack && newest.get(pack.name);
+        if (pack && (!other || isNewer(pack.version, other.version))) newest.set(pack.name, pack);
+      }
+      return [...newest.values()];
+    },
+    onChange(listener) {
+      listeners.push(listener);
+      if (loaded) listener();
     },
     want(packs, fetch) {
       // What is about to be fetched counts as pending at once, also while an earlier set is worked on.

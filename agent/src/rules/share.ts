@@ -1,0 +1,26 @@
+/**
+ * How much of the processor the rules may take: work is done in slices, and over time no more of it than the share. What was not used is saved up
+ * for a moment, so that a short burst runs at full speed.
+ */
+export interface Share {
+  /** After a slice. @returns how long to rest before the next one, milliseconds */
+  worked(fromMs: number, toMs: number): number;
+}
+
+/** Saved up at most. */
+const BURST_MS = 500;
+
+/** @param share over 0, up to 1: all of it */
+export function createShare(share: number): Share {
+  let savedMs = BURST_MS;
+  let atMs: number | undefined;
+  return {
+    worked(fromMs, toMs) {
+      if (share >= 1) return 0;
+      savedMs = Math.min(BURST_MS, savedMs + share * (toMs - (atMs ?? fromMs)));
+      savedMs -= toMs - fromMs;
+      atMs = toMs;
+      return savedMs >= 0 ? 0 : -savedMs / share;
+    },
+  };
+}
