@@ -71,7 +71,8 @@ export function createEventSender({ clock, log, spool, send }: SenderDeps): Even
       if (mine !== epoch) continue;
       const last = records.at(-1);
       if (last === undefined || !open) return;
-      if (!send({ spoolId: spool.id, records, afterSeq: BigInt(sentUpTo) })) return;
+      const sentUnixMs = BigInt(Math.round(clock.unixMs()));
+      if (!send({ spoolId: spool.id, records, afterSeq: BigInt(sentUpTo), sentUnixMs })) return;
       sentUpTo = Number(last.seq);
       underWay.push(sentUpTo);
       if (underWay.length === 1) watch();

@@ -357,7 +357,11 @@ export interface EventBatch {
   /** At most MAX_EVENT_RECORDS. */
   records: EventRecord[];
   /** The last record that was sent before these, or acknowledged: a server that left a batch unread takes none that stands after it. */
-  afterSeq?: bigint | undefined;
+  afterSeq?:
+    | bigint
+    | undefined;
+  /** By the agent's clock when it was sent: tells the server how far the clocks are apart. */
+  sentUnixMs?: bigint | undefined;
 }
 
 export interface EventRecord {
@@ -2540,7 +2544,7 @@ export const TaskOutput: MessageFns<TaskOutput> = {
 };
 
 function createBaseEventBatch(): EventBatch {
-  return { spoolId: "", records: [], afterSeq: undefined };
+  return { spoolId: "", records: [], afterSeq: undefined, sentUnixMs: undefined };
 }
 
 export const EventBatch: MessageFns<EventBatch> = {
@@ -2556,6 +2560,12 @@ export const EventBatch: MessageFns<EventBatch> = {
         throw new globalThis.Error("value provided for field message.afterSeq of type uint64 too large");
       }
       writer.uint32(24).uint64(message.afterSeq);
+    }
+    if (message.sentUnixMs !== undefined) {
+      if (BigInt.asIntN(64, message.sentUnixMs) !== message.sentUnixMs) {
+        throw new globalThis.Error("value provided for field message.sentUnixMs of type int64 too large");
+      }
+      writer.uint32(32).int64(message.sentUnixMs);
     }
     return writer;
   },
@@ -2597,6 +2607,14 @@ export const EventBatch: MessageFns<EventBatch> = {
             message.afterSeq = reader.uint64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.sentUnixMs = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2618,6 +2636,9 @@ export const EventBatch: MessageFns<EventBatch> = {
     message.records = object.records?.map((e) => EventRecord.fromPartial(e)) || [];
     message.afterSeq = (object.afterSeq !== undefined && object.afterSeq !== null)
       ? BigInt(object.afterSeq)
+      : undefined;
+    message.sentUnixMs = (object.sentUnixMs !== undefined && object.sentUnixMs !== null)
+      ? BigInt(object.sentUnixMs)
       : undefined;
     return message;
   },
