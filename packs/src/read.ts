@@ -92,19 +92,18 @@ export function integerOf(
 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000 };
 
-/** "30s", "5m", "1h", as milliseconds. */
+/** "30s", "5m", "1h", as milliseconds. The range is in milliseconds, too. */
 export function durationOf(
   report: Report,
   node: Located | undefined,
   what: string,
-  minMs: number,
-  maxMs: number,
+  { min, max }: { readonly min: number; readonly max: number },
 ): number | undefined {
   if (node === undefined) return undefined;
   const [, count, unit] = /^(\d{1,6})([smh])$/.exec(node.kind === 'scalar' ? String(node.value) : '') ?? [];
   const ms = Number(count) * (UNIT_MS[unit ?? ''] ?? Number.NaN);
-  if (ms >= minMs && ms <= maxMs) return ms;
-  report.add(node.at, `${what} must be a time from ${shortly(minMs)} to ${shortly(maxMs)}, such as 30s, 5m or 1h`);
+  if (ms >= min && ms <= max) return ms;
+  report.add(node.at, `${what} must be a time from ${shortly(min)} to ${shortly(max)}, such as 30s, 5m or 1h`);
   return undefined;
 }
 

@@ -23,7 +23,7 @@ const FIELDS = [
 ] as const;
 
 const DEFAULT_TIMEOUT_MS = 60_000;
-const MAX_TIMEOUT_MS = 24 * 3600 * 1000;
+const TIMEOUT_MS = { min: 1000, max: 24 * 3600 * 1000 } as const;
 const MAX_PARAMETERS = 32;
 const MAX_EXAMPLES = 20;
 const MAX_REQUIREMENTS = 32;
@@ -46,7 +46,7 @@ export function readTask(report: Report, name: string, entry: Entry): PackTask {
     title: title ?? '',
     description: textOf(report, fields.description?.value, "'description'", 4000) ?? '',
     risk: choiceOf(report, fields.risk?.value, "'risk'", RISKS) ?? 'read',
-    timeoutMs: durationOf(report, fields.timeout?.value, "'timeout'", 1000, MAX_TIMEOUT_MS) ?? DEFAULT_TIMEOUT_MS,
+    timeoutMs: durationOf(report, fields.timeout?.value, "'timeout'", TIMEOUT_MS) ?? DEFAULT_TIMEOUT_MS,
     successCodes: readSuccessCodes(report, fields.successCodes?.value),
     requires: { ...interpreterOf(runner), ...readRequires(report, fields.requires?.value) },
     maintenance: choiceOf(report, fields.maintenance?.value, "'maintenance'", MAINTENANCE) ?? 'run',

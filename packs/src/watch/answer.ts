@@ -7,9 +7,9 @@ import { choiceOf, durationOf, entriesOf, type Fields, fieldsOf, need, textOf } 
 import { type Located, plain } from '../source.ts';
 import { didYouMean } from '../suggest.ts';
 import { NAME, NAME_RULE } from '../task.ts';
+import { COOLDOWN_MS } from './bounds.ts';
 import type { WatchContext } from './context.ts';
 
-const DAY_MS = 24 * 3600 * 1000;
 const DEFAULT_COOLDOWN_MS = 10 * 60_000;
 export const MAX_TITLE_CHARS = 200;
 export const MAX_DESCRIPTION_CHARS = 4000;
@@ -56,7 +56,7 @@ export function readAnswerFields(
     pack: pack === packName ? undefined : pack,
     task: task ?? '',
     parameters: Object.fromEntries([...entries].map(([name, { value }]) => [name, plain(value)])),
-    cooldownMs: durationOf(report, fields.cooldown?.value, "'cooldown'", 0, 7 * DAY_MS) ?? DEFAULT_COOLDOWN_MS,
+    cooldownMs: durationOf(report, fields.cooldown?.value, "'cooldown'", COOLDOWN_MS) ?? DEFAULT_COOLDOWN_MS,
   };
   if (answer.pack === undefined && taskNode !== undefined && task !== undefined) {
     checkTask(context, taskNode, task, parameters, answer, dynamic);

@@ -4,6 +4,7 @@ import { choiceOf, durationOf, fieldsOf, integerOf, itemsOf, need } from '../rea
 import type { Entry, Located } from '../source.ts';
 import { interpreterOf } from '../task.ts';
 import { ANSWER_FIELDS, readAlert, readAnswer, readAnswerFields } from './answer.ts';
+import { EVERY_MS, RESET_MS, SAMPLES, TIMEOUT_MS, TREND_MS } from './bounds.ts';
 import { COMMON, readCommon } from './common.ts';
 import type { WatchContext } from './context.ts';
 import { readMatches } from './match.ts';
@@ -22,12 +23,7 @@ const PROBE_FIELDS = [
   'samples',
 ] as const;
 
-const HOUR_MS = 3600 * 1000;
-export const EVERY_MS = { min: 1000, max: 24 * HOUR_MS } as const;
-export const SAMPLES = { min: 1, max: 100 } as const;
-export const RESET_MS = { min: 1000, max: 7 * 24 * HOUR_MS } as const;
 const DEFAULT_TIMEOUT_MS = 10_000;
-const MAX_TIMEOUT_MS = 5 * 60_000;
 const MAX_RECOVERIES = 10;
 
 type Bad = 'warning' | 'critical';
@@ -82,10 +78,9 @@ function readProbeInput(context: WatchContext, node: Located | undefined, base: 
   const probe = node === undefined ? undefined : readProbe(context, node, fields, base);
   const every =
     node === undefined ? undefined : need(report, at, fields.every?.value, "'probe' needs 'every', such as 1m");
-  const everyMs = durationOf(report, every, "'every'", EVERY_MS.min, EVERY_MS.max) ?? EVERY_MS.max;
+  const everyMs = durationOf(report, every, "'every'", EVERY_MS) ?? EVERY_MS.max;
   const timeoutNode = fields.timeout?.value;
-  const timeoutMs =
-    durationOf(report, timeoutNode, "'timeout'", 1000, MAX_TIMEOUT_MS) ?? Math.min(DEFAULT_TIMEOUT_MS, everyMs);
+  const timeoutMs = durationOf(report, timeoutNode, "'timeout'", TIMEOUT_MS) ?? Math.min(DEFAULT_TIMEOUT_MS, everyMs);
   if (timeoutNode !== undefined && timeoutMs > everyMs) report.add(timeoutNode.at, "'timeout' is longer than 'every'");
   const sampling: Scope = { ...base, variables: ['sample', ...base.variables] };
   const trend = readTrend(context, fields.trend?.value, sampling);
@@ -119,7 +114,7 @@ function readTrend({ report, expressions }: WatchContext, node: Located | undefi
   const over = need(report, node.at, fields.over?.value, "'trend' needs 'over', such as 6h");
   return {
     value: expressions.expression(value, "'value'", scope, 'number') ?? '',
-    overMs: durationOf(report, over, "'over'", 60_000, 30 * 24 * HOUR_MS) ?? HOUR_MS,
+    overMs: durationOf(report, over, "'over'", TREND_MS) ?? TREND_MS.max,
   };
 }
 
@@ -170,7 +165,7 @@ function readReset({ report }: WatchContext, node: Located | undefined): PackMon
   if (node?.kind !== 'map') return { kind: choiceOf(report, node, "'reset'", ['input', 'manual']) ?? 'input' };
   const { after } = fieldsOf(report, node, "'reset'", ['after']);
   const value = need(report, node.at, after?.value, "'reset' as a mapping needs 'after', such as 15m");
-  return { kind: 'timer', afterMs: durationOf(report, value, "'after'", RESET_MS.min, RESET_MS.max) ?? RESET_MS.max };
+  return { kind: 'timer', afterMs: durationOf(report, value, "'after'", RESET_MS) ?? RESET_MS.max };
 }
 
 function readMonitorAlert(

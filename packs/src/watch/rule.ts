@@ -4,14 +4,12 @@ import { durationOf, fieldsOf, integerOf, need, textOf } from '../read.ts';
 import type { Entry, Located } from '../source.ts';
 import { NAME, NAME_RULE } from '../task.ts';
 import { readAlert, readAnswer } from './answer.ts';
+import { THRESHOLD_COUNT, WITHIN_MS } from './bounds.ts';
 import { COMMON, readCommon } from './common.ts';
 import type { WatchContext } from './context.ts';
 import { readMatches } from './match.ts';
 
 const FIELDS = [...COMMON, 'on', 'threshold', 'absence', 'alert', 'run', 'metric'] as const;
-const MIN_WITHIN_MS = 1000;
-const MAX_WITHIN_MS = 24 * 3600 * 1000;
-export const THRESHOLD_COUNT = { min: 2, max: 1000 } as const;
 
 export function readRule(context: WatchContext, name: string, entry: Entry): PackRule {
   const { report, expressions } = context;
@@ -78,7 +76,7 @@ function readCondition(
 
 function readWithin({ report }: WatchContext, at: Located, node: Located | undefined, what: string): number {
   const within = need(report, at.at, node, `${what} needs 'within', such as 2m`);
-  return durationOf(report, within, "'within'", MIN_WITHIN_MS, MAX_WITHIN_MS) ?? MIN_WITHIN_MS;
+  return durationOf(report, within, "'within'", WITHIN_MS) ?? WITHIN_MS.min;
 }
 
 function readRuleAlert(context: WatchContext, node: Located | undefined, scope: Scope): PackRule['alert'] {
