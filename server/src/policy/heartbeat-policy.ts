@@ -48,7 +48,10 @@ export const heartbeatPolicyKind: DeclaredKind<HeartbeatPolicySpec> = {
       on: readOn(report, fields.on?.value),
       priority: integerOf(report, fields.priority?.value, "'priority'", -MAX_PRIORITY, MAX_PRIORITY) ?? 0,
       reason: readReason(report, fields.reason?.value),
-      intervalMs: durationOf(report, fields.interval?.value, "'interval'", MIN_INTERVAL_MS, MAX_INTERVAL_MS),
+      intervalMs: durationOf(report, fields.interval?.value, "'interval'", {
+        min: MIN_INTERVAL_MS,
+        max: MAX_INTERVAL_MS,
+      }),
       misses: integerOf(report, fields.misses?.value, "'misses'", 1, MAX_MISSES),
       stoppedAfterMs: readStoppedAfter(report, fields.stoppedAfter?.value),
       alert: booleanOf(report, fields.alert?.value, "'alert'"),
@@ -63,5 +66,5 @@ export const heartbeatPolicyKind: DeclaredKind<HeartbeatPolicySpec> = {
 
 function readStoppedAfter(report: Report, node: Located | undefined): number | 'never' | undefined {
   if (node?.kind === 'scalar' && node.value === 'never') return 'never';
-  return durationOf(report, node, "'stoppedAfter'", 1_000, 30 * DAY_MS);
+  return durationOf(report, node, "'stoppedAfter'", { min: 1_000, max: 30 * DAY_MS });
 }

@@ -63,9 +63,12 @@ export const overrideKind: DeclaredKind<OverrideSpec> = {
         ...readSettings(report, fields.settings?.value),
         ...readThreshold(report, fields.threshold?.value),
         ...readAbsence(report, fields.absence?.value),
-        ...knob('every_ms', durationOf(report, fields.every?.value, "'every'", 1_000, DAY_MS)),
+        ...knob('every_ms', durationOf(report, fields.every?.value, "'every'", { min: 1_000, max: DAY_MS })),
         ...knob('samples', integerOf(report, fields.samples?.value, "'samples'", 1, 100)),
-        ...knob('reset.after_ms', durationOf(report, fields.resetAfter?.value, "'resetAfter'", 1_000, 7 * DAY_MS)),
+        ...knob(
+          'reset.after_ms',
+          durationOf(report, fields.resetAfter?.value, "'resetAfter'", { min: 1_000, max: 7 * DAY_MS }),
+        ),
       },
       reason: readReason(report, fields.reason?.value),
     };
@@ -100,13 +103,13 @@ function readThreshold(report: Report, node: Located | undefined): Settings {
   const fields = fieldsOf(report, node, "'threshold'", ['count', 'within']);
   return {
     ...knob('threshold.count', integerOf(report, fields.count?.value, "'count'", 1, 100_000)),
-    ...knob('threshold.within_ms', durationOf(report, fields.within?.value, "'within'", 1_000, DAY_MS)),
+    ...knob('threshold.within_ms', durationOf(report, fields.within?.value, "'within'", { min: 1_000, max: DAY_MS })),
   };
 }
 
 function readAbsence(report: Report, node: Located | undefined): Settings {
   const fields = fieldsOf(report, node, "'absence'", ['within']);
-  return knob('absence.within_ms', durationOf(report, fields.within?.value, "'within'", 1_000, DAY_MS));
+  return knob('absence.within_ms', durationOf(report, fields.within?.value, "'within'", { min: 1_000, max: DAY_MS }));
 }
 
 function knob(name: string, value: number | undefined): Settings {
