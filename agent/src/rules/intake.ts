@@ -69,8 +69,14 @@ export function createIntake(clock: Clock, consumer: Consumer, config: IntakeCon
 
   function put(item: Item): void {
     queue.push(item);
+    wake();
+  }
+
+  function wake(): void {
     pumping ??= pump().finally(() => {
       pumping = undefined;
+      // What came while it was ending.
+      if (queue.length > 0) wake();
     });
   }
 

@@ -24,6 +24,9 @@ export interface CrashDisk extends SpoolFs {
   /** Puts this byte somewhere in a file. */
   damage(path: string, at: number): void;
   size(): number;
+  /** Whether this text is in some file, synced or not. */
+  has(text: string): boolean;
+  syncs: number;
 }
 
 export function crashDisk(names = new Map<string, Inode>()): CrashDisk {
@@ -65,6 +68,7 @@ export function crashDisk(names = new Map<string, Inode>()): CrashDisk {
         change((share) => {
           if (disk.fail.sync !== undefined) throw new Error(disk.fail.sync);
           if (share === 1) inode.synced = inode.data;
+          disk.syncs += 1;
         }),
       close: async () => undefined,
       async read(length, position) {
@@ -77,6 +81,8 @@ export function crashDisk(names = new Map<string, Inode>()): CrashDisk {
 
   const disk: CrashDisk = {
     operations: 0,
+    syncs: 0,
+    has: (text) => [...names.values()].some(({ data }) => data.includes(text)),
     dieAt: undefined,
     died: dying.promise,
     fail: {},
