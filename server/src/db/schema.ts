@@ -223,7 +223,7 @@ export interface EventsTable extends EventColumns {
   agent_id: string;
   watch: string;
   alert_id: number | null;
-  lost: Generated<number>;
+  lost: number | null;
 }
 
 export interface AnswersTable {

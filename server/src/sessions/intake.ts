@@ -87,11 +87,11 @@ function endStateOf(end: TaskEnd): EndState | undefined {
   return end === TaskEnd.TASK_END_UNSPECIFIED || end === TaskEnd.UNRECOGNIZED ? undefined : END_STATES[end];
 }
 
-function dateOf(unixMs: bigint): Date | undefined {
+export function dateOf(unixMs: bigint): Date | undefined {
   return unixMs > 0n && unixMs < MAX_UNIX_MS ? new Date(Number(unixMs)) : undefined;
 }
 
-function count(value: bigint): number {
+export function count(value: bigint): number {
   return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
 }
 

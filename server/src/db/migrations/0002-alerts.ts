@@ -101,8 +101,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       -- "pack/rule" or "pack/monitor" that took it; empty for a gap.
       watch text not null,
       alert_id bigint,
-      -- Above 0: this is a gap, and so many events are missing.
-      lost bigint not null default 0
+      -- Of a gap: how many events are missing; 0: nobody knows how many. Null: this is an event.
+      lost bigint
     );
     create index events_at on events (at desc, id desc);
     create index events_agent on events (agent_id, at desc, id desc);
@@ -129,7 +129,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       started_at timestamptz,
       ended_at timestamptz
     );
-    create index answers_open on answers (created_at) where ended_at is null;
+    create index answers_open on answers (agent_id) where ended_at is null;
     -- The last of its kind, for cool-downs, and those of one spell, for caps.
     create index answers_watch on answers (agent_id, watch, instance, created_at desc);
     create index answers_ended on answers (ended_at) where ended_at is not null;
