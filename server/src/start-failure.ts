@@ -11,7 +11,8 @@ export interface StartFailure {
 export function startFailure(error: unknown): StartFailure | undefined {
   if (isStoreUnavailable(error)) {
     // The advice for STORE_UNAVAILABLE is for one who made a request.
-    const reason = error instanceof Error ? error.message : 'unknown';
+    const why = error instanceof OpenlineError ? (error.cause ?? error) : error;
+    const reason = why instanceof Error ? why.message : 'unknown';
     return tell(new OpenlineError('DATABASE_FAILED', `the database went away while the server started: ${reason}`));
   }
   return error instanceof OpenlineError ? tell(error) : undefined;
