@@ -5,6 +5,7 @@ import type pg from 'pg';
 import * as initial from './migrations/0001-initial.ts';
 import * as alerts from './migrations/0002-alerts.ts';
 import * as notifications from './migrations/0003-notifications.ts';
+import * as health from './migrations/0004-health.ts';
 import { isStoreUnavailable } from './store-errors.ts';
 
 /** In order. Named here, not found in a folder: the server is one bundled file. A migration that was released never changes. */
@@ -12,6 +13,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initial,
   '0002-alerts': alerts,
   '0003-notifications': notifications,
+  '0004-health': health,
 };
 const TABLE = 'schema_migrations';
 
