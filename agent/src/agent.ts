@@ -6,6 +6,7 @@ import { enroll, hashJoinToken, hostPort } from './enrollment/enroll.ts';
 import type { Identity } from './enrollment/identity.ts';
 import { createIdentityStore } from './enrollment/identity-store.ts';
 import { createRenewal } from './enrollment/renewal.ts';
+import { prepareEventsDirectory } from './events/agent-log/directory.ts';
 import { findInterpreters, gatherFacts, machineId } from './facts.ts';
 import { makePrivateDirectory } from './files.ts';
 import { createLink, type Link } from './link/link.ts';
@@ -65,6 +66,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
   };
 
   try {
+    prepareEventsDirectory(config.events);
     const store = createIdentityStore(dataDir);
     const enrollWith = (joinToken: string) =>
       enroll({ store, clock, random, log, signal: stopping.signal }, { ...config, joinToken });
@@ -131,6 +133,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       { uplink: link, packs, log, clock },
       {
         dataDir,
+        eventsDirectory: config.events.directory,
         agentName: identity.agentName,
         interpreters,
         allow,

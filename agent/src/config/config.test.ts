@@ -75,6 +75,60 @@ describe('the configuration of an agent', () => {
   });
 });
 
+describe('the files whose lines are events', () => {
+  const log = (path: string, more: object = {}) => ({
+    path,
+    format: 'plain',
+    encoding: 'utf-8',
+    source: undefined,
+    fields: {},
+    ...more,
+  });
+  const files = async (sources: ConfigSources) => (await loadConfig(sources)).events.files;
+
+  it('are paths or mappings, and in a flag or variable paths, or JSON', async () => {
+    const shop = { format: 'json', encoding: 'latin1', source: 'shop', fields: { message: 'm' } };
+    const file = yaml(`
+      events:
+        files:
+          - /var/log/a.log
+          - { path: '/srv/*/b.log', format: json, encoding: latin1, source: shop, fields: { message: m } }`);
+    expect(await files({ file })).toMatchObject([log('/var/log/a.log'), log('/srv/*/b.log', shop)]);
+    const env = { OPENLINE_AGENT_EVENTS_FILES: '/var/log/{a,b}.log, /c' };
+    expect(await files({ env })).toMatchObject([log('/var/log/{a,b}.log'), log('/c')]);
+    const flags = { 'events.files': ['/a', JSON.stringify([{ path: '/b', format: 'syslog' }, '/c'])] };
+    expect(await files({ flags })).toMatchObject([log('/a'), log('/b', { format: 'syslog' }), log('/c')]);
+  });
+
+  it.each([
+    'relative.log',
+    '/a,/a',
+    '{"path":"/a","format":"xml"}',
+    '{"path":"/a","encoding":"ebcdic"}',
+    '{"path":"/a","forma":"json"}',
+    '{"path":"/a","fields":{"text":"x"}}',
+    '{"path":"/a","source":""}',
+    '{"path":',
+    '[5]',
+  ])('are not %j', async (given) => {
+    expect(await problem({ flags: { 'events.files': given } })).toMatch(/^--events-files: expected /);
+  });
+});
+
+describe('the surroundings', () => {
+  it('say the name of the node, and where its cluster is asked', async () => {
+    const env = { NODE_NAME: 'n1', KUBERNETES_SERVICE_HOST: '10.0.0.1', KUBERNETES_SERVICE_PORT: '6443' };
+    const { events } = await loadConfig({ env, flags: { dataDir: '/d' } });
+    expect(events).toMatchObject({
+      nodeName: 'n1',
+      kubernetesApi: { host: '10.0.0.1', port: 6443 },
+      directory: '/d/events',
+    });
+    expect((await loadConfig({ env, flags: { 'events.nodeName': 'n2' } })).events.nodeName).toBe('n2');
+    expect((await loadConfig({})).events.kubernetesApi).toBeUndefined();
+  });
+});
+
 describe('a wrong configuration', () => {
   it('is named where it was set', async () => {
     expect(await problem({ flags: { servers: ['a b'] } })).toMatch(/^--server: expected host/);

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { hostname } from 'node:os';
 import type { Risk } from '@openline/packs';
 import { OpenlineError } from '@openline/proto/errors';
+import type { EventsConfig } from '../events/config.ts';
 import type { LogLevel } from '../telemetry/log.ts';
+import { defaultDataDir, eventsDirectoryIn } from './data-dir.ts';
 import { defaultName, envOf, KEY_NAMES, KEYS, type Key, type KeyName } from './keys.ts';
 import type { ServerAddress } from './values.ts';
 
@@ -30,6 +31,7 @@ export interface Config {
     readonly outputCapBytes: number;
     readonly spoolLimitBytes: number;
   };
+  readonly events: EventsConfig;
   readonly logLevel: LogLevel;
 }
 
@@ -74,9 +76,10 @@ export async function loadConfig({
     return parsed;
   }
 
+  const dataDir = value('dataDir', KEYS.dataDir) ?? defaultDataDir();
   const config: Config = {
     servers: value('servers', KEYS.servers) ?? [{ host: 'localhost', port: 5723 }],
-    dataDir: value('dataDir', KEYS.dataDir) ?? defaultDataDir(),
+    dataDir,
     name: value('name', KEYS.name) ?? defaultName(),
     labels: value('labels', KEYS.labels) ?? {},
     joinToken: value('joinToken', KEYS.joinToken),
@@ -94,16 +97,26 @@ export async function loadConfig({
       outputCapBytes: value('tasks.outputCap', KEYS['tasks.outputCap']) ?? 8 * 1024 ** 2,
       spoolLimitBytes: value('tasks.spoolLimit', KEYS['tasks.spoolLimit']) ?? 1024 ** 3,
     },
+    events: {
+      directory: value('events.directory', KEYS['events.directory']) ?? eventsDirectoryIn(dataDir),
+      group: value('events.group', KEYS['events.group']),
+      sources: value('events.sources', KEYS['events.sources']) ?? ['auto'],
+      files: value('events.files', KEYS['events.files']) ?? [],
+      nodeName: value('events.nodeName', KEYS['events.nodeName']) ?? (env['NODE_NAME'] || hostname()),
+      kubernetesApi: kubernetesApiIn(env),
+    },
     logLevel: value('logLevel', KEYS.logLevel) ?? 'info',
   };
   if (problems.length > 0) throw new OpenlineError('CONFIG_INVALID', problems.join('; '));
   Object.freeze(config.tasks);
+  Object.freeze(config.events);
   return Object.freeze(config);
 }
 
-function defaultDataDir(): string {
-  const root = process.getuid?.() === 0;
-  return root ? '/var/lib/openline/agent' : join(homedir(), '.local', 'share', 'openline', 'agent');
+/** As every pod has it. */
+function kubernetesApiIn(env: Readonly<Record<string, string | undefined>>): EventsConfig['kubernetesApi'] {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = env;
+  return host ? { host, port: Number(port) || 443 } : undefined;
 }
 
 async function readConfigFile(file: string, problems: string[]): Promise<Partial<Record<KeyName, Given>>> {

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import type { Risk } from '@openline/packs';
 import { parsePublicKey } from '@openline/packs/signature';
 import { MAX_LABELS, MAX_OUTPUT_BYTES } from '@openline/proto/limits';
+import { type FileLog, LOG_NAMES, type LogName, readFileLogs } from '../events/config.ts';
 import type { LogLevel } from '../telemetry/log.ts';
 import { isLabel, parseBytes, parseDuration, parseServer, type ServerAddress } from './values.ts';
 
@@ -236,6 +237,49 @@ export const KEYS = {
     expects: 'a size from 1MiB to 1024GiB, such as 1GiB',
     description: 'Output on disk of all tasks together that the server has not confirmed.',
     ...measured(parseBytes, 1024 ** 2, 1024 ** 4),
+  }),
+  'events.sources': key<readonly LogName[]>({
+    flag: 'events-sources',
+    type: `list of ${LOG_NAMES.join(', ')}`,
+    default: 'auto',
+    expects: `any of ${LOG_NAMES.join(', ')}`,
+    description:
+      'The logs whose events the rules see, besides `events.files`. `auto`: those that are there: the journal or else the syslog files, the kernel’s log if it may be read, and in a cluster Kubernetes’ events of this node. The agent’s own log is always read: `agent` alone means no other.',
+    ...list((item) => LOG_NAMES.find((name) => name === item)),
+  }),
+  'events.files': key<readonly FileLog[]>({
+    flag: 'events-files',
+    multiple: true,
+    type: 'list of files',
+    default: '',
+    expects:
+      'at most 32 absolute paths, each once, or mappings of path, format (plain, syslog, json), encoding (utf-8, utf-16le, utf-16be, latin1), source and fields',
+    description:
+      'Files whose lines are events. An item is a path, which may have `*`, `**`, `?`, `[…]` and `{a,b}` in it, or a mapping: `path`; `format` (plain, syslog or json); `encoding` (utf-8, utf-16le, utf-16be or latin1; a byte order mark goes over the first three); `source`, for lines that name none; and for json `fields`, where the `message`, `level`, `time`, `source` and `id` of a line are. In a flag or variable: paths separated by commas, or the list as JSON.',
+    read: readFileLogs,
+  }),
+  'events.directory': key({
+    ...path,
+    flag: 'events-directory',
+    default: '',
+    description: 'Where the agent’s own event log is, which `openline event` writes. Default: `events` in `dataDir`.',
+  }),
+  'events.group': key({
+    flag: 'events-group',
+    type: 'text',
+    default: '',
+    expects: 'the name or number of a group',
+    description:
+      'The group whose members may write the agent’s own event log, and so read and remove what others wrote there (docs/security.md). Default: only the agent’s user. `events.directory` must then be somewhere that they can reach.',
+    ...text((value) => /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/.test(value)),
+  }),
+  'events.nodeName': key({
+    flag: 'events-node-name',
+    type: 'text',
+    default: '',
+    expects: 'the name of a Kubernetes node',
+    description: 'Whose Kubernetes events are read. Default: the environment variable `NODE_NAME`, else the host name.',
+    ...text((value) => /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(value)),
   }),
   logLevel: key<LogLevel>({
     flag: 'log-level',

@@ -1,12 +1,12 @@
-import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Interpreter } from '@openline/packs';
 import { OutputStream } from '@openline/proto/agent';
 import { OpenlineError } from '@openline/proto/errors';
+import { newEvent } from '../events/agent-log/record.ts';
+import type { EventLog } from '../events/agent-log/writer.ts';
 import type { ReadyTask } from '../packs/library.ts';
 import type { Clock } from './clock.ts';
 import type { Ending } from './dispatch-machine.ts';
-import type { EventLog } from './event-log.ts';
 import { createOutputCollector } from './output/collector.ts';
 import type { ProgressLine } from './output/progress-lines.ts';
 import type { OutputSpool } from './output/spool.ts';
@@ -39,6 +39,8 @@ export interface LaunchSpec {
 export interface LaunchContext {
   readonly clock: Clock;
   readonly eventLog: EventLog;
+  /** Where that is, for the tasks that write it. */
+  readonly eventsDirectory: string;
   readonly workRoot: string;
   readonly agentName: string;
   readonly interpreters: Readonly<Partial<Record<Interpreter, string>>>;
@@ -132,17 +134,13 @@ function eventLaunch(context: LaunchContext, spec: LaunchSpec): Launch {
   const collector = collectorOf(context, spec);
 
   async function run(): Promise<void> {
-    const { id, source, level, message, data } = spec.parameters;
     spec.onStarted(undefined);
     try {
-      const line = await context.eventLog.append({
-        id: textOr(id, randomUUID()),
-        at: new Date(context.clock.unixMs()).toISOString(),
-        source: textOr(source, 'openline'),
-        level: textOr(level, 'info'),
-        message: textOr(message, ''),
-        data: data ?? null,
-      });
+      const { id, source, level, message, data } = spec.parameters;
+      const event = newEvent({ id, source, level, message, data });
+      if (typeof event === 'string') throw new OpenlineError('EVENT_LOG_FAILED', event);
+      const logged = await context.eventLog.append([event]);
+      const line = `${JSON.stringify(logged[0])}\n`;
       await collector.write(OutputStream.OUTPUT_STREAM_STDOUT, Buffer.from(line));
       await collector.end();
       spec.onEnded({ end: 'succeeded', code: '', reason: '' });
@@ -181,8 +179,4 @@ function notStarted(ready: ReadyTask, error: unknown): Ending {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function textOr(value: unknown, otherwise: string): string {
-  return typeof value === 'string' ? value : otherwise;
 }

@@ -170,6 +170,7 @@ describe('parameters', () => {
     ).toEqual([
       'HOME',
       'LANG',
+      'OPENLINE_AGENT_EVENTS_DIRECTORY',
       'OPENLINE_AGENT_NAME',
       'OPENLINE_PARAM_MAX_DEPTH',
       'OPENLINE_RUN_ID',
@@ -372,7 +373,7 @@ describe('the built-in event', () => {
     const result = await seen.result('run-1');
     expect(result).toMatchObject({ end: TaskEnd.TASK_END_SUCCEEDED, exitCode: undefined });
     await until(() => seen.output('run-1').length > 0);
-    const line = readFileSync(join(dataDir, 'events', 'events.jsonl'), 'utf8');
+    const line = readFileSync(join(dataDir, 'events', '0000000000000001.jsonl'), 'utf8').trim();
     expect(JSON.parse(line)).toMatchObject({
       id: 'e1',
       source: 'test',
@@ -380,7 +381,7 @@ describe('the built-in event', () => {
       message: 'disk "full"',
       data: { a: 1 },
     });
-    expect(seen.output('run-1')).toBe(line);
+    expect(seen.output('run-1')).toBe(`${line}\n`);
   });
 });
 

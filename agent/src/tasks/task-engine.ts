@@ -4,12 +4,13 @@ import type { Interpreter, Risk } from '@openline/packs';
 import type { Task } from '@openline/proto/agent';
 import type { ErrorCode } from '@openline/proto/errors';
 import { MAX_OUTPUT_BYTES, MAX_TTL_MS } from '@openline/proto/limits';
+import { eventsDirectoryIn } from '../config/data-dir.ts';
+import { createEventLog } from '../events/agent-log/writer.ts';
 import type { PackLibrary } from '../packs/library.ts';
 import { type Admission, admit } from './admission.ts';
 import { type Clock, type EngineLog, systemClock } from './clock.ts';
 import { accepting } from './dispatch-machine.ts';
 import type { TaskEngine, Uplink } from './engine.ts';
-import { createEventLog } from './event-log.ts';
 import { createExecutor } from './executor.ts';
 import type { GroupLog } from './journal/group-log.ts';
 import { openJournal, sharedJournal } from './journal/journal.ts';
@@ -36,6 +37,8 @@ export interface TaskEngineDeps {
 
 export interface TaskEngineConfig {
   readonly dataDir: string;
+  /** Of the agent's own event log. Default: in `dataDir`. */
+  readonly eventsDirectory?: string;
   readonly agentName: string;
   /** Absolute paths of those that the machine has. */
   readonly interpreters: Readonly<Partial<Record<Interpreter, string>>>;
@@ -77,6 +80,7 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
   const policy = { allow: config.allow ?? ['*/*'], maxRisk: config.maxRisk, interpreters: config.interpreters };
   const spoolDir = join(config.dataDir, 'spool');
   const workRoot = join(config.dataDir, 'work');
+  const eventsDirectory = config.eventsDirectory ?? eventsDirectoryIn(config.dataDir);
   const journal =
     deps.sharedLog === undefined
       ? await openJournal(
@@ -95,7 +99,8 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
       spoolLimitBytes: config.spoolLimitBytes ?? 1024 * 1024 * 1024,
       selfCheckMs: config.selfCheckMs ?? 10_000,
       launch: {
-        eventLog: createEventLog(join(config.dataDir, 'events')),
+        eventLog: createEventLog({ directory: eventsDirectory }, { unixMs: clock.unixMs }),
+        eventsDirectory,
         workRoot,
         agentName: config.agentName,
         interpreters: config.interpreters,

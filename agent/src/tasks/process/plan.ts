@@ -20,6 +20,8 @@ export interface PlanContext {
   readonly runId: string;
   readonly agentName: string;
   readonly workDir: string;
+  /** Of the agent's own event log: `openline event` in a task writes there. */
+  readonly eventsDirectory: string;
   readonly interpreters: Readonly<Partial<Record<Interpreter, string>>>;
   /** PATH and HOME of the process. */
   readonly path: string;
@@ -51,6 +53,7 @@ export function planProcess(
       OPENLINE_TASK: `${ready.packName}/${ready.task.name}`,
       OPENLINE_AGENT_NAME: context.agentName,
       OPENLINE_WORK_DIR: context.workDir,
+      OPENLINE_AGENT_EVENTS_DIRECTORY: context.eventsDirectory,
       ...given.env,
       ...Object.fromEntries(files.map(({ variable, path }) => [variable, path])),
     },
