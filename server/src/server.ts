@@ -98,6 +98,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         metrics.commitFlushSeconds.with({ batch }).observe(seconds);
       },
       observeEnd: (state) => metrics.dispatches.with({ state }).inc(),
+      ended: (runId, agentId) => sessions.ended(runId, agentId),
       observeDurable: (seconds) => metrics.dispatchStage.with({ stage: 'ended_durable' }).observe(seconds),
       observeOutput(bytes, droppedBytes) {
         metrics.outputBytes.inc(bytes);
@@ -111,7 +112,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       {
         store: createSessionStore(pool, loseUnknown),
         desk,
-        takeOpen: (agentIds, now) => runStore.takeOpen(agentIds, now),
+        owed: runStore,
         packsWanted() {
           const wanted = packs.wanted().map(({ digest, pack }) => ({ digest, name: pack.name, version: pack.version }));
           return encode({ kind: { $case: 'packsWanted', value: { packs: wanted } } });

@@ -17,6 +17,8 @@ export interface GroupCommitDeps<T> {
   commit(items: readonly T[]): Promise<void>;
   onFailure(error: unknown, pending: number): void;
   sleep(ms: number): Promise<void>;
+  /** Items in one batch. Default 2,000 */
+  readonly maxBatch?: number;
 }
 
 const MAX_BATCH = 2_000;
@@ -29,7 +31,12 @@ const BUSY_PAUSE_MS = 8;
 const RETRY_MIN_MS = 50;
 const RETRY_MAX_MS = 2_000;
 
-export function createGroupCommit<T>({ commit, onFailure, sleep }: GroupCommitDeps<T>): GroupCommit<T> {
+export function createGroupCommit<T>({
+  commit,
+  onFailure,
+  sleep,
+  maxBatch = MAX_BATCH,
+}: GroupCommitDeps<T>): GroupCommit<T> {
   let waiting: T[] = [];
   let underWay = 0;
   let running = false;
@@ -39,7 +46,7 @@ export function createGroupCommit<T>({ commit, onFailure, sleep }: GroupCommitDe
   async function run(): Promise<void> {
     let failures = 0;
     while (waiting.length > 0 && !closed) {
-      const batch = waiting.length > MAX_BATCH ? waiting.splice(0, MAX_BATCH) : waiting;
+      const batch = waiting.length > maxBatch ? waiting.splice(0, maxBatch) : waiting;
       if (batch === waiting) waiting = [];
       underWay = batch.length;
       try {

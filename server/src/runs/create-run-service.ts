@@ -98,11 +98,6 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
         `${targets.length} agents match; one run may have ${MAX_TARGETS} targets`,
       );
     }
-    const dispatches = targets.map(({ candidate, unfit }): NewDispatch => {
-      const target = { agentId: candidate.id, online: lines.isConnected(candidate.id), unfit };
-      return { agentId: candidate.id, agentName: candidate.name, ...initialState(target, spec.offline) };
-    });
-
     const createdAt = clock.now();
     const { stored, task } = resolved;
     const order = {
@@ -114,10 +109,18 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
       timeoutMs,
       expiresAt: new Date(createdAt.getTime() + ttlMs),
     };
-    const inserted = await store.insertRun(
+    const { runId } = order;
+    const parameterBytes = Buffer.byteLength(parametersJson);
+    const dispatches = targets.map(({ candidate, unfit }): NewDispatch => {
+      const place = unfit === undefined ? lines.reserve(runId, candidate.id, parameterBytes) : 'offline';
+      const target = { agentId: candidate.id, place, unfit };
+      return { agentId: candidate.id, agentName: candidate.name, ...initialState(target, spec.offline) };
+    });
+    const sent = idsIn(dispatches, 'sent');
+    const insert = store.insertRun(
       {
         ...order,
-        id: order.runId,
+        id: runId,
         task: spec.task,
         targets: spec.targets,
         packVersion: stored.pack.version,
@@ -132,21 +135,22 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
       },
       dispatches,
     );
+    const inserted = await insert.catch((error: unknown) => {
+      lines.release(runId, sent);
+      throw error;
+    });
     if (!inserted) {
+      lines.release(runId, sent);
       const run = key === undefined ? undefined : await existingRun(by, key, requestHash);
       if (run === undefined) throw new OpenlineError('INTERNAL', 'the run was neither stored nor found');
       return { run, existing: true };
     }
-    desk.opened(order.runId, dispatches.filter((d) => d.state !== 'rejected').length);
-    const message = encodeTasks([order], clock.now());
-    lines.sendTask(order.runId, idsIn(dispatches, 'sent'), message);
+    desk.opened(runId, dispatches.filter((d) => d.state !== 'rejected').length);
+    lines.sendTask({ runId, parameterBytes }, sent, encodeTasks([order], clock.now()));
     deps.observeSubmit?.(dispatches.length, (clock.nowMs() - startedMs) / 1000);
 
-    // An agent that said Hello between the look at the lines and the commit found nothing to fetch: it gets its task here.
-    const late = idsIn(dispatches, 'queued').filter((id) => lines.isConnected(id));
-    if (late.length > 0) {
-      lines.sendTask(order.runId, await store.markSent(order.runId, late, clock.now()), message);
-    }
+    // Those without room; and one that said Hello between the look at the lines and the commit found nothing then.
+    lines.waiting(idsIn(dispatches, 'queued'));
 
     const counts = new Map<NewDispatch['state'], number>();
     for (const { state } of dispatches) counts.set(state, (counts.get(state) ?? 0) + 1);
@@ -191,7 +195,7 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
               ? { code: 'PACK_NOT_HELD' as const, reason: `the agent refused the pack: ${pack.reason}` }
               : undefined;
           const { state, reasonCode, reason } = initialState(
-            { agentId: candidate.id, online, unfit: unfit ?? refused },
+            { agentId: candidate.id, place: online ? 'taken' : 'offline', unfit: unfit ?? refused },
             spec.offline,
           );
           return {
@@ -211,8 +215,7 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
       // Who asked is on record before anything is stopped.
       await audit.record({ principal: by.name, action: 'run.cancel', object: runId, details: {} });
       const now = clock.now();
-      await store.markCancelled(runId, by.name, now);
-      const never = await store.cancelQueued(runId, now);
+      const never = await store.cancel(runId, by.name, now);
       desk.changedInStore(never.map((agentId) => ({ runId, agentId, state: STATES.cancelled })));
       const targets = await store.openTargets(runId);
       lines.sendControl(targets, encodeCancel([runId], `cancelled by ${by.name}`));

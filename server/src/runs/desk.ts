@@ -36,6 +36,8 @@ export interface DeskDeps {
   onFault(what: string, error: unknown, pending: number): void;
   observeBatch?(kind: 'changes' | 'output', size: number, seconds: number): void;
   observeEnd?(state: string): void;
+  /** A dispatch has ended, and that is committed: its agent has room for another. */
+  ended?(runId: string, agentId: string): void;
   /** From the arrival of a result to its commit. */
   observeDurable?(seconds: number): void;
   observeOutput?(bytes: number, droppedBytes: number): void;
@@ -74,6 +76,7 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
       else agents.push(agentId);
       if (state < FIRST_END) continue;
       deps.observeEnd?.(stateOf(state));
+      deps.ended?.(runId, agentId);
       const left = (open.get(runId) ?? 0) - 1;
       if (open.has(runId)) open.set(runId, left);
       if (left <= 0) maybeEnded.add(runId);

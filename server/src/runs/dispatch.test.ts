@@ -69,13 +69,16 @@ describe('changes of one dispatch that wait together', () => {
 });
 
 describe('a target of a new run', () => {
-  const target = { agentId: 'a', online: true, unfit: undefined };
+  const target = { agentId: 'a', place: 'taken', unfit: undefined } as const;
   it('that is connected is born sent, before anything is handed over', () => {
     expect(initialState(target, 'fail').state).toBe('sent');
   });
+  it('that is connected and has no room waits, also when the run does not wait for those that are away', () => {
+    expect(initialState({ ...target, place: 'full' }, 'fail')).toEqual({ state: 'queued', reasonCode: '', reason: '' });
+  });
   it('that is offline waits, or is rejected at once, as the run says', () => {
-    expect(initialState({ ...target, online: false }, 'wait').state).toBe('queued');
-    expect(initialState({ ...target, online: false }, 'fail')).toMatchObject({
+    expect(initialState({ ...target, place: 'offline' }, 'wait').state).toBe('queued');
+    expect(initialState({ ...target, place: 'offline' }, 'fail')).toMatchObject({
       state: 'rejected',
       reasonCode: 'AGENT_OFFLINE',
     });
@@ -94,7 +97,6 @@ describe('an agent that comes back', () => {
   const owed = { runId: 'r', agentId: 'a', state: 'sent', runCancelled: false, expired: false } as const;
   it('gets what it may not have got', () => {
     expect(onHello(owed, false, false).kind).toBe('send');
-    expect(onHello({ ...owed, state: 'queued' }, false, false).kind).toBe('send');
   });
   it('is left to report what its journal knows', () => {
     expect(onHello({ ...owed, state: 'running' }, true, false).kind).toBe('await');

@@ -74,10 +74,13 @@ export function mergeChanges(first: DispatchChange, then: DispatchChange): Dispa
   return { ...(merged as unknown as DispatchChange), epoch: Math.max(first.epoch, then.epoch) };
 }
 
+/** Whether an agent can be handed a task now: it is connected and a place in its queue was taken for it, or it has none, or it is away. */
+export type Place = 'taken' | 'full' | 'offline';
+
 /** What is known of a target when a run is submitted. */
 export interface Target {
   readonly agentId: string;
-  readonly online: boolean;
+  readonly place: Place;
   /** Why the target can never run it, if so. */
   readonly unfit: { readonly code: ErrorCode; readonly reason: string } | undefined;
 }
@@ -85,6 +88,7 @@ export interface Target {
 /**
  * The state in which a dispatch is born. A connected target's is born `sent`: sent means "may have reached the agent", and
  * nothing is handed over before that is on disk, so that `queued` means for certain that no agent ever saw it (ADR 0004).
+ * A target that has no room is not away: the run waits for it, whatever the run says of those that are.
  */
 export function initialState(
   target: Target,
@@ -92,8 +96,8 @@ export function initialState(
 ): { state: 'queued' | 'sent' | 'rejected'; reasonCode: ErrorCode | ''; reason: string } {
   if (target.unfit !== undefined)
     return { state: 'rejected', reasonCode: target.unfit.code, reason: target.unfit.reason };
-  if (target.online) return { state: 'sent', reasonCode: '', reason: '' };
-  if (offline === 'wait') return { state: 'queued', reasonCode: '', reason: '' };
+  if (target.place === 'taken') return { state: 'sent', reasonCode: '', reason: '' };
+  if (target.place === 'full' || offline === 'wait') return { state: 'queued', reasonCode: '', reason: '' };
   return {
     state: 'rejected',
     reasonCode: 'AGENT_OFFLINE',
@@ -101,11 +105,11 @@ export function initialState(
   };
 }
 
-/** An open dispatch as the store remembers it when its agent says Hello. */
+/** An open dispatch that its agent may have seen, as the store remembers it when the agent says Hello. */
 export interface OpenDispatch {
   readonly runId: string;
   readonly agentId: string;
-  readonly state: 'queued' | 'sent' | 'accepted' | 'running';
+  readonly state: 'sent' | 'accepted' | 'running';
   readonly runCancelled: boolean;
   readonly expired: boolean;
 }
@@ -125,10 +129,10 @@ export type HelloVerdict =
  * come over the old stream while the new one was being opened. It says itself what it knows, and recognises what comes twice.
  */
 export function onHello(dispatch: OpenDispatch, known: boolean, sameProcess: boolean): HelloVerdict {
-  const sawIt = known || (sameProcess && dispatch.state !== 'queued' && dispatch.state !== 'sent');
+  const sawIt = known || (sameProcess && dispatch.state !== 'sent');
   if (sawIt) return dispatch.runCancelled ? { kind: 'cancel' } : { kind: 'await' };
   if (sameProcess && dispatch.state === 'sent') return { kind: dispatch.runCancelled ? 'cancel' : 'send' };
-  if (dispatch.state === 'queued' || dispatch.state === 'sent') {
+  if (dispatch.state === 'sent') {
     if (dispatch.runCancelled) {
       return {
         kind: 'end',

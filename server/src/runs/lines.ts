@@ -1,12 +1,27 @@
+import type { Place } from './dispatch.ts';
+
 /** The open lines, as runs see them. Implemented by the sessions. */
 export interface AgentLines {
   /** A session of the agent is ready, here and now. */
   isConnected(agentId: string): boolean;
   /**
+   * Takes a place at the agent for a run that is about to be stored.
+   * @param parameterBytes of the run
+   */
+  reserve(runId: string, agentId: string, parameterBytes: number): Place;
+  /** The run was not stored after all. */
+  release(runId: string, agentIds: readonly string[]): void;
+  /**
    * Hands one encoded task to every agent of the list that is connected, in chunks, without blocking the event loop.
    * Those that are not are left to their next Hello.
    */
-  sendTask(runId: string, agentIds: readonly string[], message: Buffer): void;
-  /** The same for what goes before tasks and output: cancellations, the wanted packs. */
+  sendTask(
+    run: { readonly runId: string; readonly parameterBytes: number },
+    agentIds: readonly string[],
+    message: Buffer,
+  ): void;
+  /** Something is queued in the store for each of these: those that are connected get it as soon as they have room. */
+  waiting(agentIds: readonly string[]): void;
+  /** As sendTask, for what goes before tasks and output: cancellations, the wanted packs. */
   sendControl(agentIds: readonly string[], message: Buffer): void;
 }

@@ -137,18 +137,74 @@ describe('what agents report', () => {
 });
 
 describe('an agent that comes back', () => {
-  it('is owed its open dispatches of open runs; queued ones are marked sent before anybody hands them over', async () => {
-    const id = await submitted([target('a', 'queued'), target('b', 'queued')]);
-    expect(await store.takeOpen(['a'], later(10))).toMatchObject([
-      { runId: id, agentId: 'a', state: 'queued', expired: false },
-    ]);
-    expect(await stateIn(id, 'a')).toBe('sent');
-    expect(await stateIn(id, 'b')).toBe('queued');
+  it('has what was sent to it and has not ended; that more is queued for it is said, and changes nothing', async () => {
+    const sent = await submitted([target('a'), target('b')], { parametersJson: '{"a":1}' });
+    const queued = await submitted([target('a', 'queued')]);
+    await store.apply([change(await submitted([target('a')]), 'a', 'succeeded', { epoch: 0 })]);
+    expect(await store.openAt(['a', 'c'], at)).toEqual({
+      open: [{ runId: sent, agentId: 'a', state: 'sent', parameterBytes: 7, runCancelled: false, expired: false }],
+      waiting: ['a'],
+    });
+    expect(await stateIn(queued, 'a')).toBe('queued');
   });
-  it('after the time to live gets nothing that was queued', async () => {
-    const id = await submitted([target('a', 'queued')]);
-    expect(await store.takeOpen(['a'], later(60_000))).toMatchObject([{ expired: true }]);
-    expect(await stateIn(id, 'a')).toBe('queued');
+});
+
+describe('what is queued', () => {
+  const MIB = 1024 * 1024;
+  const room = (agentId: string, places: number, bytes = 8 * MIB) => ({ agentId, places, bytes });
+  const queuedRuns = async (count: number, agents: string[], over: Partial<NewRun> = {}) => {
+    const ids: string[] = [];
+    for (let i = 0; i < count; i++)
+      ids.push(
+        await submitted(
+          agents.map((id) => target(id, 'queued')),
+          over,
+        ),
+      );
+    return ids;
+  };
+  const taken = async (...rooms: ReturnType<typeof room>[]) => {
+    const rows = await store.takeQueued(rooms, later(10));
+    return rooms.map(({ agentId }) => rows.filter((row) => row.agentId === agentId).map((row) => row.runId));
+  };
+
+  it('is taken as far as each agent has room, the oldest first, and is marked sent before anybody hands it over', async () => {
+    const ids = await queuedRuns(4, ['a', 'b', 'c']);
+    expect(await taken(room('a', 2), room('b', 9))).toEqual([ids.slice(0, 2), ids]);
+    const states = async (agentId: string) => Promise.all(ids.map((id) => stateIn(id, agentId)));
+    expect(await states('a')).toEqual(['sent', 'sent', 'queued', 'queued']);
+    expect(await states('c')).toEqual(['queued', 'queued', 'queued', 'queued']);
+    expect(await taken(room('a', 9), room('b', 9))).toEqual([ids.slice(2), []]);
+  });
+  it('is taken by one who asks, however many ask at once', async () => {
+    const ids = await queuedRuns(20, ['a']);
+    const all = (await Promise.all(Array.from({ length: 8 }, () => taken(room('a', 5))))).flat(2);
+    expect(all.sort()).toEqual([...new Set(all)]);
+    expect(ids).toEqual(expect.arrayContaining(all));
+  });
+  it('takes no more parameters along than there is room for', async () => {
+    const parametersJson = JSON.stringify({ text: 'x'.repeat(MIB) });
+    const ids = await queuedRuns(4, ['a'], { parametersJson });
+    expect(await taken(room('a', 9, 2.5 * MIB))).toEqual([ids.slice(0, 2)]);
+    expect(await store.orders(ids.slice(0, 1))).toMatchObject([{ runId: ids[0], parametersJson }]);
+  });
+  it('stays there when its time to live is over or its run was cancelled', async () => {
+    const late = await submitted([target('a', 'queued')], { expiresAt: later(10) });
+    const cancelled = await submitted([target('a', 'queued')]);
+    expect(await store.cancel(cancelled, 'ada', at)).toEqual(['a']);
+    expect(await taken(room('a', 9))).toEqual([[]]);
+    expect(await stateIn(late, 'a')).toBe('queued');
+    expect(await stateIn(cancelled, 'a')).toBe('cancelled');
+  });
+});
+
+describe('a run that is cancelled', () => {
+  it('ends where it was queued, and remembers who asked first', async () => {
+    const id = await submitted([target('a', 'queued'), target('b')]);
+    expect(await store.cancel(id, 'ada', later(1))).toEqual(['a']);
+    expect(await store.cancel(id, 'bob', later(2))).toEqual([]);
+    expect(await store.run(id)).toMatchObject({ cancelledBy: 'ada' });
+    expect(await store.openTargets(id)).toEqual(['b']);
   });
 });
 
@@ -189,8 +245,17 @@ describe('what is handed over again', () => {
     await db.pool.query(`update agents set online = true where id = 'here'`);
     await submitted(Array.from({ length: 5_000 }, (_, i) => target(`away-${i}`, 'queued')));
     const id = await submitted([target('here')]);
-    const again = await store.unaccepted(later(1), later(1));
-    expect(again.map(({ runId, agentId }) => [runId, agentId])).toEqual([[id, 'here']]);
+    expect(await store.unaccepted(later(1), later(1))).toEqual({
+      unanswered: [{ runId: id, agentId: 'here', parameterBytes: 2 }],
+      waiting: [],
+    });
+  });
+  it('is what was sent; of what is queued only for whom it is', async () => {
+    await enrol('here');
+    await db.pool.query(`update agents set online = true where id = 'here'`);
+    for (let i = 0; i < 3; i++) await submitted([target('here', 'queued')]);
+    expect(await store.unaccepted(later(1), later(1))).toEqual({ unanswered: [], waiting: ['here'] });
+    expect(await store.unaccepted(at, later(1))).toEqual({ unanswered: [], waiting: [] });
   });
 });
 

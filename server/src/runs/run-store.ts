@@ -1,29 +1,24 @@
 import { createHash } from 'node:crypto';
 import type { Pool } from 'pg';
 import { createQuery } from '../db/query.ts';
-import { type DispatchChange, FIRST_END, type OpenDispatch, STATES, stateOf } from './dispatch.ts';
+import { type DispatchChange, FIRST_END, STATES } from './dispatch.ts';
+import { createOwedStore, type OwedStore } from './owed-store.ts';
 import { createRunQueries, type RunQueries } from './run-queries.ts';
 
 /**
  * The one place that writes runs, dispatches and output. Every statement is set-based and prepared by name: these are the hot paths.
  */
-export interface RunStore extends RunQueries {
+export interface RunStore extends RunQueries, OwedStore {
   /** Everything or nothing. @returns false when the idempotency key was used before */
   insertRun(run: NewRun, dispatches: readonly NewDispatch[]): Promise<boolean>;
   /** Group commit of what agents and the server said. */
   apply(changes: readonly DispatchChange[]): Promise<Applied[]>;
   storeOutput(chunks: readonly OutputChunk[]): Promise<void>;
-  /** What these agents are still owed; marks queued ones as sent in the same statement, before anything is handed over. */
-  takeOpen(agentIds: readonly string[], now: Date): Promise<OwedDispatch[]>;
-  /** Marks queued dispatches as sent. @returns those that were queued */
-  markSent(runId: string, agentIds: readonly string[], now: Date): Promise<string[]>;
-  markCancelled(runId: string, by: string, now: Date): Promise<boolean>;
-  cancelQueued(runId: string, now: Date): Promise<string[]>;
+  /** Nothing of it is handed over any more. @returns the agents for which it was queued: there it has ended */
+  cancel(runId: string, by: string, now: Date): Promise<string[]>;
   openTargets(runId: string): Promise<string[]>;
   /** Ends what nobody will end any more. @returns the dispatches that ended */
   sweep(limits: SweepLimits): Promise<Ended[]>;
-  /** Not accepted, of open runs that are still deliverable, by agents that are connected. Reads all dispatches of open runs. */
-  unaccepted(sentBefore: Date, now: Date): Promise<OwedDispatch[]>;
   /** Ends the runs whose last dispatch has ended. @returns those that it ended, or whose counts it refreshed */
   closeRuns(runIds: readonly string[], now: Date): Promise<string[]>;
   openCounts(): Promise<Map<string, number>>;
@@ -85,15 +80,6 @@ export interface Applied {
   readonly state: number | undefined;
 }
 
-export interface OwedDispatch extends OpenDispatch {
-  readonly packDigest: Buffer;
-  readonly packName: string;
-  readonly taskName: string;
-  readonly parametersJson: string;
-  readonly timeoutMs: number;
-  readonly expiresAt: Date;
-}
-
 export interface SweepLimits {
   readonly now: Date;
   /** Unaccepted this long after the end of its run's time to live: nobody can know. */
@@ -110,9 +96,6 @@ const TAKES_SQL = `((d.state < ${FIRST_END} and h.state > d.state) or (d.state =
 
 const ms = (date: Date | undefined): number | null => date?.getTime() ?? null;
 
-const OWED_COLUMNS = `d.run_id, d.agent_id, d.state, r.cancelled_at is not null as cancelled, r.expires_at, r.pack_digest, r.pack_name,
-  r.task_name, r.parameters, r.timeout_ms`;
-
 interface EndedRow {
   run_id: string;
   agent_id: string;
@@ -121,43 +104,11 @@ interface EndedRow {
 
 const toEnded = (row: EndedRow): Ended => ({ runId: row.run_id, agentId: row.agent_id, state: row.state });
 
-interface OwedRow {
-  run_id: string;
-  agent_id: string;
-  state: number;
-  cancelled: boolean;
-  expires_at: Date;
-  pack_digest: Buffer;
-  pack_name: string;
-  task_name: string;
-  parameters: string;
-  timeout_ms: number;
-}
-
-function toOwed(row: OwedRow, now: Date): OwedDispatch {
-  const state = stateOf(row.state);
-  if (state !== 'queued' && state !== 'sent' && state !== 'accepted' && state !== 'running') {
-    throw new Error(`an ended dispatch was read as owed: ${row.run_id}`);
-  }
-  return {
-    runId: row.run_id,
-    agentId: row.agent_id,
-    state,
-    runCancelled: row.cancelled,
-    expired: row.expires_at <= now,
-    packDigest: row.pack_digest,
-    packName: row.pack_name,
-    taskName: row.task_name,
-    parametersJson: row.parameters,
-    timeoutMs: row.timeout_ms,
-    expiresAt: row.expires_at,
-  };
-}
-
 export function createRunStore(pool: Pool): RunStore {
   const query = createQuery(pool);
   return {
     ...createRunQueries(query),
+    ...createOwedStore(query),
 
     async insertRun(run, dispatches) {
       const { rows } = await query<{ id: string }>({
@@ -297,46 +248,14 @@ export function createRunStore(pool: Pool): RunStore {
       });
     },
 
-    async takeOpen(agentIds, now) {
-      const { rows } = await query<OwedRow>({
-        name: 'take-open',
-        text: `
-          with owed as (
-            select ${OWED_COLUMNS} from runs r join dispatches d on d.run_id = r.id
-            where r.ended_at is null and d.agent_id = any($1) and d.state < ${FIRST_END}),
-          sent as (
-            update dispatches d set state = ${STATES.sent}, sent_at = $2 from owed
-            where owed.state = ${STATES.queued} and not owed.cancelled and owed.expires_at > $2
-              and d.run_id = owed.run_id and d.agent_id = owed.agent_id and d.state = ${STATES.queued})
-          select * from owed order by run_id`,
-        values: [agentIds, now],
-      });
-      return rows.map((row) => toOwed(row, now));
-    },
-
-    async markSent(runId, agentIds, now) {
-      const { rows } = await query<{ agent_id: string }>({
-        name: 'mark-sent',
-        text: `update dispatches set state = ${STATES.sent}, sent_at = $3
-          where run_id = $1 and agent_id = any($2) and state = ${STATES.queued} returning agent_id`,
-        values: [runId, agentIds, now],
-      });
-      return rows.map((row) => row.agent_id);
-    },
-
-    async markCancelled(runId, by, now) {
-      const { rowCount } = await query(
-        'update runs set cancelled_at = $2, cancelled_by = $3 where id = $1 and cancelled_at is null and ended_at is null',
-        [runId, now, by],
-      );
-      return rowCount === 1;
-    },
-
-    async cancelQueued(runId, now) {
+    async cancel(runId, by, now) {
       const { rows } = await query<{ agent_id: string }>(
-        `update dispatches set state = ${STATES.cancelled}, ended_at = $2, reason_code = 'TASK_CANCELLED',
-           reason = 'cancelled before it was sent' where run_id = $1 and state = ${STATES.queued} returning agent_id`,
-        [runId, now],
+        `with run as (
+           update runs set cancelled_at = coalesce(cancelled_at, $2), cancelled_by = case when cancelled_at is null then $3 else cancelled_by end
+           where id = $1 and ended_at is null returning id)
+         update dispatches d set state = ${STATES.cancelled}, ended_at = $2, reason_code = 'TASK_CANCELLED',
+           reason = 'cancelled before it was sent' from run where d.run_id = run.id and d.state = ${STATES.queued} returning d.agent_id`,
+        [runId, now, by],
       );
       return rows.map((row) => row.agent_id);
     },
@@ -357,7 +276,7 @@ export function createRunStore(pool: Pool): RunStore {
             state = case when d.state = ${STATES.queued} then ${STATES.expired} else ${STATES.lost} end,
             reason_code = case when d.state = ${STATES.queued} then 'TTL_EXPIRED' else 'AGENT_UNREACHABLE' end,
             reason = case
-              when d.state = ${STATES.queued} then 'the agent did not come back within the run’s time to live'
+              when d.state = ${STATES.queued} then 'for the run’s whole time to live the agent was away, or had no room for it'
               when d.state = ${STATES.sent} then 'it was handed to the agent, which never said whether it took it'
               else 'the agent took it and has not reported its end' end,
             ended_at = $1
@@ -371,17 +290,6 @@ export function createRunStore(pool: Pool): RunStore {
         values: [now, sentGraceMs / 1000, lostAfterMs / 1000],
       });
       return rows.map(toEnded);
-    },
-
-    async unaccepted(sentBefore, now) {
-      const { rows } = await query<OwedRow>({
-        name: 'unaccepted',
-        text: `select ${OWED_COLUMNS} from runs r join dispatches d on d.run_id = r.id join agents a on a.id = d.agent_id
-          where a.online and r.ended_at is null and r.cancelled_at is null and r.expires_at > $2 and d.state in (${STATES.queued}, ${STATES.sent})
-            and coalesce(d.sent_at, d.queued_at) < $1 order by d.run_id limit 5000`,
-        values: [sentBefore, now],
-      });
-      return rows.map((row) => toOwed(row, now));
     },
 
     async closeRuns(runIds, now) {

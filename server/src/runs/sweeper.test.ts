@@ -4,6 +4,15 @@ import type { RunStore } from './run-store.ts';
 import { startSweeper } from './sweeper.ts';
 
 it('an agent that does not answer is told again at intervals, not with every sweep', async () => {
+  expect(await askedWhen(0, 31_000)).toEqual([0, 10_000, 20_000, 30_000]);
+});
+
+it('it is looked for less often when there are so many open dispatches that the look takes long', async () => {
+  expect(await askedWhen(2_000, 90_000)).toEqual([0, 40_000, 80_000]);
+});
+
+/** When a sweeper asks for what is unanswered, milliseconds, if asking takes so long. */
+async function askedWhen(tookMs: number, untilMs: number): Promise<number[]> {
   let nowMs = 0;
   const asked: number[] = [];
   const done = Promise.withResolvers<void>();
@@ -12,7 +21,7 @@ it('an agent that does not answer is told again at intervals, not with every swe
     now: () => new Date(nowMs),
     async sleep(ms, signal) {
       nowMs += ms;
-      if (nowMs < 31_000) return;
+      if (nowMs < untilMs) return;
       done.resolve();
       await new Promise((resolve) => signal?.addEventListener('abort', resolve));
     },
@@ -22,7 +31,8 @@ it('an agent that does not answer is told again at intervals, not with every swe
     groom: async () => 0,
     unaccepted: async () => {
       asked.push(nowMs);
-      return [];
+      nowMs += tookMs;
+      return { unanswered: [], waiting: [] };
     },
   };
   const nothing = async () => {};
@@ -40,7 +50,7 @@ it('an agent that does not answer is told again at intervals, not with every swe
         fault: () => undefined,
       },
       clock,
-      lines: { isConnected: () => true, sendTask() {}, sendControl() {} },
+      lines: { isConnected: () => true, waiting() {} },
       redeliver() {},
       onFailure(error) {
         throw error;
@@ -51,5 +61,5 @@ it('an agent that does not answer is told again at intervals, not with every swe
   );
   await done.promise;
   await sweeper.stop();
-  expect(asked).toEqual([0, 10_000, 20_000, 30_000]);
-});
+  return asked;
+}

@@ -1,14 +1,15 @@
 import type { Clock } from '../clock.ts';
 import type { DispatchDesk } from './desk.ts';
 import type { AgentLines } from './lines.ts';
-import type { OwedDispatch, RunStore } from './run-store.ts';
+import type { Owed } from './owed-store.ts';
+import type { RunStore } from './run-store.ts';
 
 export interface SweeperDeps {
   readonly store: RunStore;
   readonly desk: DispatchDesk;
   readonly clock: Clock;
-  readonly lines: AgentLines;
-  redeliver(owed: readonly OwedDispatch[]): void;
+  readonly lines: Pick<AgentLines, 'isConnected' | 'waiting'>;
+  redeliver(owed: readonly Owed[]): void;
   onFailure(error: unknown): void;
   /** The wall clock jumped by so much. */
   onClockJump(byMs: number): void;
@@ -26,6 +27,8 @@ export interface SweeperConfig {
 /** Jumps below this are ordinary corrections. */
 const CLOCK_JUMP_MS = 5_000;
 const GROOM_EVERY_SWEEPS = 120;
+/** Of the time, at most one part in so many goes into looking for what is unanswered. */
+const REDELIVER_SHARE = 20;
 
 /**
  * What time alone decides: unstarted dispatches expire, silent ones are lost, unanswered ones are said again, old history goes.
@@ -37,6 +40,7 @@ export function startSweeper(deps: SweeperDeps, config: SweeperConfig): { stop()
   let sweeps = 0;
   let grooming = false;
   let redeliveredMs = Number.NEGATIVE_INFINITY;
+  let redeliverInMs = 0;
   let wall = clock.now().getTime();
   let monotonic = clock.nowMs();
 
@@ -44,7 +48,7 @@ export function startSweeper(deps: SweeperDeps, config: SweeperConfig): { stop()
     await followClock();
     const now = clock.now();
     desk.changedInStore(await store.sweep({ now, sentGraceMs: config.sentGraceMs, lostAfterMs: config.lostAfterMs }));
-    if (clock.nowMs() - redeliveredMs >= config.redeliverAfterMs) await redeliver(now);
+    if (clock.nowMs() - redeliveredMs >= redeliverInMs) await redeliver(now);
     if (sweeps++ % GROOM_EVERY_SWEEPS === 0) {
       await desk.recount();
       grooming = true;
@@ -55,12 +59,12 @@ export function startSweeper(deps: SweeperDeps, config: SweeperConfig): { stop()
 
   async function redeliver(now: Date): Promise<void> {
     redeliveredMs = clock.nowMs();
-    const unanswered = await store.unaccepted(new Date(now.getTime() - config.redeliverAfterMs), now);
-    const again = unanswered.filter((d) => lines.isConnected(d.agentId));
-    const queued = new Map<string, string[]>();
-    for (const d of again) if (d.state === 'queued') queued.set(d.runId, [...(queued.get(d.runId) ?? []), d.agentId]);
-    for (const [runId, agentIds] of queued) await store.markSent(runId, agentIds, now);
-    deps.redeliver(again);
+    const { unanswered, waiting } = await store.unaccepted(new Date(now.getTime() - config.redeliverAfterMs), now);
+    deps.redeliver(unanswered.filter((d) => lines.isConnected(d.agentId)));
+    lines.waiting(waiting);
+    // It reads every open dispatch: with very many of them, less often.
+    const tookMs = clock.nowMs() - redeliveredMs;
+    redeliverInMs = Math.max(config.redeliverAfterMs, REDELIVER_SHARE * tookMs);
   }
 
   /** Deadlines are stored as times of day. When somebody moves the clock, they move with it. */

@@ -1,6 +1,7 @@
 import { type AgentMessage, DisconnectCode, type Heartbeat, type Hello, ServerMessage } from '@openline/proto/agent';
 import { decodeAgentMessage, encode, frameDetail, kindName } from './frames.ts';
 import type { Link } from './link.ts';
+import { Load } from './load.ts';
 import {
   type Action,
   type CloseCode,
@@ -57,6 +58,8 @@ export class AgentSession {
   /** The process that had the session before: what its Hello does not name it may have accepted since it was written. */
   sameProcess = false;
   lastHeartbeat: Heartbeat | undefined;
+  /** What the agent has in hand. */
+  readonly load = new Load();
   messagesUp = 0;
   messagesDown = 0;
   messageBytesUp = 0;
@@ -117,6 +120,7 @@ export class AgentSession {
         break;
       case 'hello':
         this.hello = kind.value;
+        this.load.hello(kind.value);
         this.input({ kind: 'hello', protocolMin: kind.value.protocolMin, protocolMax: kind.value.protocolMax });
         break;
       case 'heartbeat':

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../clock.ts';
 import type { DispatchDesk } from '../runs/desk.ts';
 import type { DispatchChange } from '../runs/dispatch.ts';
-import type { OwedDispatch } from '../runs/run-store.ts';
+import type { OwedDispatch } from '../runs/owed-store.ts';
 import type { Link } from './link.ts';
 import type { HelloRecord, PackStateRecord, SessionStore } from './session-store.ts';
 import { createSessions, type SessionsDeps } from './sessions.ts';
@@ -16,17 +16,12 @@ const owed = (over: Partial<OwedDispatch> = {}): OwedDispatch => ({
   state: 'running',
   runCancelled: false,
   expired: false,
-  packDigest: Buffer.alloc(32),
-  packName: 'p',
-  taskName: 't',
-  parametersJson: '{}',
-  timeoutMs: 1_000,
-  expiresAt: new Date(),
+  parameterBytes: 2,
   ...over,
 });
 
 /** One replica whose store is made of what each test gives; agents say and hear messages. */
-function replica(given: { takeOpen?: SessionsDeps['takeOpen']; store?: Partial<SessionStore> } = {}) {
+function replica(given: { owed?: Partial<SessionsDeps['owed']>; store?: Partial<SessionStore> } = {}) {
   const changes: DispatchChange[] = [];
   const nothing = async () => {};
   const desk: DispatchDesk = {
@@ -59,7 +54,12 @@ function replica(given: { takeOpen?: SessionsDeps['takeOpen']; store?: Partial<S
     {
       store,
       desk,
-      takeOpen: given.takeOpen ?? (async () => []),
+      owed: {
+        openAt: async () => ({ open: [], waiting: [] }),
+        takeQueued: async () => [],
+        orders: async () => [],
+        ...given.owed,
+      },
       packsWanted: () => Buffer.from(ServerMessage.encode({ kind: undefined }).finish()),
       clock: systemClock,
       random: () => 0,
@@ -74,7 +74,7 @@ function replica(given: { takeOpen?: SessionsDeps['takeOpen']; store?: Partial<S
         queuedBytes: none,
       },
     },
-    { heartbeatIntervalMs: 15_000, offlineAfterMs: 45_000, maxAgents: 10 },
+    { heartbeatIntervalMs: 15_000, offlineAfterMs: 45_000, maxAgents: 1_000 },
   );
   return {
     changes,
@@ -123,19 +123,19 @@ describe('when the database fails between the opening of a session and the look 
     let calls = 0;
     return async () => {
       if (calls++ === 0) throw new Error('the database is away');
-      return [...rows];
+      return { open: [...rows], waiting: [] };
     };
   };
 
   it('what is owed is looked at again: a cancel that came while the agent was away still reaches it', async () => {
-    const { connect } = replica({ takeOpen: failsOnce([owed({ runCancelled: true })]) });
+    const { connect } = replica({ owed: { openAt: failsOnce([owed({ runCancelled: true })]) } });
     const { heard } = connect('a', { openRunIds: [RUN] });
     await until(() => heard.some(({ $case }) => $case === 'cancel'));
   });
 
   it('what the agent took meanwhile, in this session, is not called lost', async () => {
     const { connect, changes, sessions } = replica({
-      takeOpen: failsOnce([owed(), owed({ runId: RUN.replace(/1$/, '2') })]),
+      owed: { openAt: failsOnce([owed(), owed({ runId: RUN.replace(/1$/, '2') })]) },
     });
     const { say } = connect('a');
     await until(() => sessions.isConnected('a'));
@@ -143,6 +143,91 @@ describe('when the database fails between the opening of a session and the look 
     say({ $case: 'taskReports', value: { accepted, started: [], progress: [], results: [] } });
     await until(() => changes.some(({ state }) => state === 'lost'));
     expect(changes.filter(({ state }) => state === 'lost').map(({ runId }) => runId)).toEqual([RUN.replace(/1$/, '2')]);
+  });
+});
+
+describe('an agent that comes back', () => {
+  const run = (i: number) => RUN.replace(/1$/, `${i}`);
+  const order = (runId: string) => ({
+    runId,
+    packName: 'p',
+    packDigest: Buffer.alloc(32),
+    taskName: 't',
+    parametersJson: '{}',
+    timeoutMs: 1_000,
+    expiresAt: new Date(Date.now() + 60_000),
+  });
+  const orders = async (runIds: readonly string[]) => runIds.map(order);
+  const tasksIn = (heard: readonly NonNullable<ServerMessage['kind']>[]) =>
+    heard.flatMap((kind) => (kind.$case === 'tasks' ? kind.value.tasks.map((task) => task.runId) : []));
+
+  it('gets again what it may not have got, then what waits, and in all no more than it has room for', async () => {
+    const open = [owed({ runId: run(1) }), owed({ runId: run(2), state: 'sent' })];
+    const asked: number[] = [];
+    const { connect, sessions } = replica({
+      owed: {
+        openAt: async () => ({ open, waiting: ['a'] }),
+        async takeQueued(rooms) {
+          asked.push(...rooms.map(({ places }) => places));
+          return asked.length > 1 ? [] : [{ runId: run(3), agentId: 'a', parameterBytes: 2 }];
+        },
+        orders,
+      },
+    });
+    const { heard } = connect('a', { capacity: 1, queueLimit: 2, openRunIds: [run(1)] });
+    await until(() => tasksIn(heard).length === 2);
+    expect(tasksIn(heard)).toEqual([run(2), run(3)]);
+    expect(asked).toEqual([1]);
+    expect(sessions.reserve(run(4), 'a', 2)).toBe('full');
+    sessions.ended(run(1), 'a');
+    await until(() => asked.length === 2);
+    expect(sessions.reserve(run(4), 'a', 2)).toBe('taken');
+  });
+
+  it('with a smaller queue than before gets the rest of what was sent when there is room', async () => {
+    const open = [1, 2, 3].map((i) => owed({ runId: run(i), state: 'sent' }));
+    const { connect, sessions } = replica({ owed: { openAt: async () => ({ open, waiting: [] }), orders } });
+    const { heard } = connect('a', { capacity: 1, queueLimit: 0 });
+    await until(() => tasksIn(heard).length === 1);
+    sessions.deliver(open);
+    await until(() => tasksIn(heard).length === 2);
+    sessions.ended(run(1), 'a');
+    sessions.deliver(open.slice(1));
+    await until(() => tasksIn(heard).length === 3);
+    // The first was said again, since nobody answered it.
+    expect(tasksIn(heard)).toEqual([run(1), run(1), run(2)]);
+  });
+
+  it('is welcomed while the store still looks up what others are owed', async () => {
+    const looking = Promise.withResolvers<void>();
+    const { connect } = replica({
+      owed: {
+        async openAt() {
+          await looking.promise;
+          return { open: [], waiting: [] };
+        },
+      },
+    });
+    connect('a');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const { heard } = connect('b');
+    await until(() => heard.some(({ $case }) => $case === 'welcome'));
+    looking.resolve();
+  });
+
+  it('by the thousand is looked at two hundred at a time, so that one statement holds up nobody', async () => {
+    const sizes: number[] = [];
+    const { connect } = replica({
+      owed: {
+        async openAt(agentIds) {
+          sizes.push(agentIds.length);
+          return { open: [], waiting: [] };
+        },
+      },
+    });
+    for (let i = 0; i < 1_000; i++) connect(`a${i}`);
+    await until(() => sizes.reduce((sum, size) => sum + size, 0) === 1_000);
+    expect(Math.max(...sizes)).toBe(200);
   });
 });
 

@@ -1,27 +1,26 @@
 import type { Hello } from '@openline/proto/agent';
-import { MAX_FACTS, MAX_LABEL_CHARS, MAX_LABELS, PROTOCOL_MAX, PROTOCOL_MIN } from '@openline/proto/limits';
+import { PROTOCOL_MAX, PROTOCOL_MIN } from '@openline/proto/limits';
 import type { Clock } from '../clock.ts';
 import { createGroupCommit } from '../db/group-commit.ts';
 import type { DispatchDesk } from '../runs/desk.ts';
-import { onHello } from '../runs/dispatch.ts';
 import type { AgentLines } from '../runs/lines.ts';
-import type { OwedDispatch } from '../runs/run-store.ts';
-import { encodeCancel, encodeTasks } from '../runs/wire.ts';
+import type { Owed, OwedStore } from '../runs/owed-store.ts';
 import { AgentSession, type SessionOwner } from './agent-session.ts';
+import { createArrivals } from './arrivals.ts';
+import { createCourier } from './courier.ts';
 import { encode } from './frames.ts';
-import { attributesOf, text } from './intake.ts';
 import type { Link } from './link.ts';
+import { createPacer } from './pacer.ts';
 import { ResultAcks } from './result-acks.ts';
 import { type CloseCode, contest, type SessionPolicy } from './session.ts';
-import type { HelloRecord, Opened, SessionStore } from './session-store.ts';
+import type { Opened, SessionStore } from './session-store.ts';
 import { type Stage, StageTimer } from './stages.ts';
 import { createUplink } from './uplink.ts';
 
 export interface SessionsDeps {
   readonly store: SessionStore;
   readonly desk: DispatchDesk;
-  /** What these agents are still owed; see RunStore.takeOpen. */
-  takeOpen(agentIds: readonly string[], now: Date): Promise<OwedDispatch[]>;
+  readonly owed: Pick<OwedStore, 'openAt' | 'takeQueued' | 'orders'>;
   /** The encoded PacksWanted. */
   packsWanted(): Buffer;
   readonly clock: Clock;
@@ -64,8 +63,10 @@ export interface Sessions extends AgentLines {
   close(agentId: string, code: CloseCode, why: string): void;
   resultsDurable(acks: readonly { agentId: string; runId: string }[]): void;
   outputDurable(acks: readonly { agentId: string; runId: string; committedBytes: number }[]): void;
-  /** Redelivers owed dispatches to agents that are connected. */
-  deliver(owed: readonly OwedDispatch[]): void;
+  /** Says again what connected agents have not answered. */
+  deliver(owed: readonly Owed[]): void;
+  /** A dispatch has ended, and that is committed. */
+  ended(runId: string, agentId: string): void;
   packsChanged(): void;
   start(): void;
   /** Asks every agent to go elsewhere within `spreadMs`. */
@@ -114,7 +115,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     frame: observe.frame,
     open(session, hello) {
       const refusal = admit(session, hello);
-      if (refusal === undefined) hellos.add(session);
+      if (refusal === undefined) arrivals.add(session);
       else session.input({ kind: 'close', ...refusal });
     },
     welcome(session) {
@@ -163,6 +164,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       } else observe.refused(code);
       if (holders.get(session.agentId) === session) {
         holders.delete(session.agentId);
+        pacer.forget(session.agentId);
         acks.take(session.agentId);
       }
       const quiet = code === 'ENDED_BY_AGENT' || code === 'SERVER_STOPS' || code === 'SESSION_SUPERSEDED';
@@ -198,40 +200,6 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     return undefined;
   }
 
-  const hellos = createGroupCommit<AgentSession>({
-    sleep: (ms) => clock.sleep(ms),
-    onFailure: (error, pending) =>
-      log.error({ error: String(error), pending }, 'sessions cannot be stored; their agents wait'),
-    async commit(sessions) {
-      const opening = sessions.filter((s) => s.state.kind === 'opening');
-      const records = new Map<AgentSession, HelloRecord>();
-      for (const session of opening) {
-        const record = toHelloRecord(session);
-        if (typeof record === 'string') session.input({ kind: 'nonsense', what: record });
-        else records.set(session, record);
-      }
-      if (records.size > 0) {
-        const opened = await store.open([...records.values()], clock.now());
-        for (const session of records.keys()) takeUp(session, opened.get(session.agentId));
-      }
-      // Also those that were taken up before the store failed to say what they are owed.
-      const unsettled = sessions.filter(isUnsettled);
-      if (unsettled.length === 0) return;
-      const owed = await deps.takeOpen(
-        unsettled.map((s) => s.agentId),
-        clock.now(),
-      );
-      settle(owed, unsettled.filter(isUnsettled));
-      // Ten thousand of them are not kept for nothing.
-      for (const session of unsettled) session.hello = undefined;
-    },
-  });
-
-  /** It is ready, and what it is owed has not been looked at. */
-  function isUnsettled(session: AgentSession): boolean {
-    return session.state.kind === 'ready' && session.hello !== undefined;
-  }
-
   function takeUp(session: AgentSession, opened: Opened | undefined): void {
     if (opened?.kind !== 'opened') {
       const revoked = opened?.kind === 'revoked';
@@ -251,45 +219,31 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     session.input({ kind: 'opened', epoch: opened.epoch });
   }
 
-  /** What is owed to agents that just came back: sent again, cancelled, or ended. */
-  function settle(owed: readonly OwedDispatch[], sessions: readonly AgentSession[]): void {
-    const known = new Map(
-      sessions.map((s) => [s.agentId, { runIds: new Set(s.hello?.openRunIds), sameProcess: s.sameProcess }]),
-    );
-    const toSend: OwedDispatch[] = [];
-    for (const dispatch of owed) {
-      const { runId, agentId } = dispatch;
-      const agent = known.get(agentId);
-      // Its session ended meanwhile: the next Hello says what the agent knows.
-      if (agent === undefined) continue;
-      const verdict = onHello(dispatch, agent.runIds.has(runId), agent.sameProcess);
-      switch (verdict.kind) {
-        case 'send':
-          toSend.push(dispatch);
-          break;
-        case 'await':
-          break;
-        case 'cancel':
-          ready(agentId)?.send(encodeCancel([runId], 'the run was cancelled while the agent was away'), 'control');
-          break;
-        case 'end':
-          desk.change({ ...verdict, runId, agentId, epoch: 0, endedAt: clock.now() });
-          break;
-        default:
-          verdict satisfies never;
-      }
-    }
-    sendOwed(toSend);
-  }
-
-  function sendOwed(owed: readonly OwedDispatch[]): void {
-    const encoded = new Map<string, Buffer>();
-    for (const dispatch of owed) {
-      const message = encoded.get(dispatch.runId) ?? encodeTasks([dispatch], clock.now());
-      encoded.set(dispatch.runId, message);
-      ready(dispatch.agentId)?.send(message, 'bulk');
-    }
-  }
+  const courier = createCourier({
+    store: deps.owed,
+    clock,
+    send: (agentId, message) => ready(agentId)?.send(message, 'bulk'),
+    onFailure: (error, dispatches) =>
+      log.error({ error: String(error), dispatches }, 'what is owed cannot be read; it is said again'),
+  });
+  const pacer = createPacer({
+    store: deps.owed,
+    clock,
+    ready,
+    handOver: courier,
+    onFailure: (error, pending) =>
+      log.error({ error: String(error), pending }, 'what waits for agents cannot be read; it is tried again'),
+  });
+  const arrivals = createArrivals({
+    store,
+    owed: deps.owed,
+    desk,
+    pacer,
+    clock,
+    takeUp,
+    handOver: courier,
+    onFailure: (error, pending, what) => log.error({ error: String(error), pending }, what),
+  });
 
   const endings = createGroupCommit<{ agentId: string; epoch: number }>({
     sleep: (ms) => clock.sleep(ms),
@@ -302,10 +256,13 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     return session?.state.kind === 'ready' ? session : undefined;
   }
 
-  function broadcast(agentIds: readonly string[], message: Buffer, lane: 'control' | 'bulk'): void {
+  function broadcast(agentIds: readonly string[], write: (session: AgentSession) => void): void {
     let at = 0;
     const turn = () => {
-      for (const agentId of agentIds.slice(at, at + WRITES_PER_TURN)) ready(agentId)?.send(message, lane);
+      for (const agentId of agentIds.slice(at, at + WRITES_PER_TURN)) {
+        const session = ready(agentId);
+        if (session !== undefined) write(session);
+      }
       at += WRITES_PER_TURN;
       if (at < agentIds.length) setImmediate(turn);
     };
@@ -325,6 +282,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
 
   function tick(): void {
     const unixMs = clock.now().getTime();
+    pacer.tick();
     for (const session of all) {
       session.input({
         kind: 'tick',
@@ -350,11 +308,23 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     ready,
     count: () => readyCount,
     isConnected: (agentId) => ready(agentId) !== undefined,
-    sendTask(runId, agentIds, message) {
-      stages.sent(runId, clock.nowMs());
-      broadcast(agentIds, message, 'bulk');
+    reserve: pacer.reserve,
+    release(runId, agentIds) {
+      for (const agentId of agentIds) pacer.ended(runId, agentId);
     },
-    sendControl: (agentIds, message) => broadcast(agentIds, message, 'control'),
+    sendTask({ runId, parameterBytes }, agentIds, message) {
+      stages.sent(runId, clock.nowMs());
+      broadcast(agentIds, (session) => {
+        // Its place was taken in the session before, when it reconnected since.
+        session.load.add(runId, parameterBytes);
+        session.send(message, 'bulk');
+      });
+    },
+    waiting(agentIds) {
+      for (const agentId of agentIds) pacer.waiting(agentId);
+    },
+    ended: pacer.ended,
+    sendControl: (agentIds, message) => broadcast(agentIds, (session) => session.send(message, 'control')),
     onChange: (listener) => listeners.push(listener),
     close(agentId, code, why) {
       holders.get(agentId)?.input({ kind: 'close', code, why });
@@ -373,9 +343,14 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
         ready(agentId)?.send(encode({ kind: { $case: 'outputAck', value: { positions } } }), 'control');
       }
     },
-    deliver: sendOwed,
+    deliver(owed) {
+      void courier(
+        owed.filter(({ runId, agentId, parameterBytes }) => ready(agentId)?.load.take(runId, parameterBytes)),
+      );
+    },
     packsChanged() {
-      broadcast([...holders.keys()], deps.packsWanted(), 'control');
+      const message = deps.packsWanted();
+      broadcast([...holders.keys()], (session) => session.send(message, 'control'));
     },
     start() {
       timers.push(setInterval(tick, TICK_MS), setInterval(seen, config.heartbeatIntervalMs));
@@ -397,28 +372,9 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       for (const session of [...all]) session.input({ kind: 'close', code: 'SERVER_STOPS', why: 'this server stops' });
       // Not for ever: a server that starts marks every agent as offline, and packs are said anew with each Hello.
       await Promise.race([Promise.all([endings.idle(), uplink.idle()]), clock.sleep(FLUSH_TIMEOUT_MS)]);
-      hellos.close();
+      arrivals.close();
+      pacer.stop();
       endings.close();
     },
-  };
-}
-
-function toHelloRecord(session: AgentSession): HelloRecord | string {
-  const { hello, link } = session;
-  if (hello === undefined) return 'no Hello';
-  const labels = attributesOf('labels', hello.labels, MAX_LABELS, MAX_LABEL_CHARS);
-  if (typeof labels === 'string') return labels;
-  const facts = attributesOf('facts', hello.facts, MAX_FACTS, MAX_LABEL_CHARS);
-  if (typeof facts === 'string') return facts;
-  return {
-    agentId: session.agentId,
-    journalId: text(hello.journalId, 64),
-    instanceId: text(hello.instanceId, 64),
-    version: text(hello.agentVersion, 64),
-    labels,
-    facts,
-    remoteAddress: link.remoteAddress,
-    certificateExpiresAt: new Date(link.certificateExpiresUnixMs()),
-    heldDigests: hello.heldPacks.slice(0, 1_000).map((p) => Buffer.from(p.digest)),
   };
 }

@@ -1,0 +1,118 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../clock.ts';
+import { newId } from '../db/ids.ts';
+import { withTestDatabase } from '../db/testing.ts';
+import { createRunService, type RunServiceDeps } from './create-run-service.ts';
+import { createDispatchDesk } from './desk.ts';
+import type { Place } from './dispatch.ts';
+import { createRunHub } from './hub.ts';
+import type { RunService } from './run-service.ts';
+import { createRunStore, type RunStore } from './run-store.ts';
+
+const db = withTestDatabase();
+const ada = { id: 'token-1', name: 'ada', role: 'operator' } as const;
+const spec = { task: 'p/t', targets: 'all', parameters: {}, timeoutMs: undefined, ttlMs: undefined };
+
+let store: RunStore;
+let places: Record<string, Place>;
+/** "run agent" of the places that are taken. */
+let taken: Set<string>;
+let sent: string[];
+let waiting: string[];
+
+beforeEach(() => {
+  store = createRunStore(db.pool);
+  places = { a: 'offline', b: 'offline' };
+  taken = new Set();
+  sent = [];
+  waiting = [];
+});
+
+function service(changes: Partial<RunStore> = {}): RunService {
+  const lines: RunServiceDeps['lines'] = {
+    isConnected: (agentId) => places[agentId] !== 'offline',
+    reserve(runId, agentId) {
+      const place = places[agentId] ?? 'offline';
+      if (place === 'taken') taken.add(`${runId} ${agentId}`);
+      return place;
+    },
+    release(runId, agentIds) {
+      for (const agentId of agentIds) taken.delete(`${runId} ${agentId}`);
+    },
+    sendTask: (_run, agentIds) => void sent.push(...agentIds),
+    waiting: (agentIds) => void waiting.push(...agentIds),
+    sendControl() {},
+  };
+  const candidate = (id: string) => ({ id, name: id, values: [] });
+  const resolved = {
+    stored: { digest: Buffer.alloc(32), pack: { name: 'p', version: '1.0.0' } },
+    task: { name: 't', timeoutMs: 1_000, requires: {} },
+    validate: () => ({}),
+  };
+  const hub = createRunHub();
+  const runs = { ...store, ...changes };
+  const desk = createDispatchDesk({
+    store: runs,
+    hub,
+    clock: systemClock,
+    resultsDurable() {},
+    outputDurable() {},
+    onFault() {},
+  });
+  return createRunService(
+    {
+      store: runs,
+      desk,
+      hub,
+      lines,
+      agents: { candidates: async () => [candidate('a'), candidate('b')] } as unknown as RunServiceDeps['agents'],
+      packs: { resolve: () => resolved } as unknown as RunServiceDeps['packs'],
+      audit: { record: async () => {} } as unknown as RunServiceDeps['audit'],
+      clock: systemClock,
+      newId,
+    },
+    { defaultTtlMs: 60_000 },
+  );
+}
+
+describe('a run', () => {
+  it('goes at once to those that have room; for the others it is queued, and the lines are told', async () => {
+    places = { a: 'taken', b: 'full' };
+    const { run } = await service().submit(ada, { ...spec, offline: 'fail' });
+    expect((await store.dispatches(run.id)).map(({ state }) => state)).toEqual(['sent', 'queued']);
+    expect([sent, waiting]).toEqual([['a'], ['b']]);
+  });
+
+  it('that could not be stored takes no place', async () => {
+    places = { a: 'taken', b: 'taken' };
+    const runs = service({
+      insertRun: async () => {
+        throw new Error('the database is away');
+      },
+    });
+    await expect(runs.submit(ada, { ...spec, offline: 'wait' })).rejects.toThrow('away');
+    expect([...taken]).toEqual([]);
+    expect(sent).toEqual([]);
+  });
+
+  it('that is asked for twice at once with one key takes one place at each target', async () => {
+    places = { a: 'taken', b: 'taken' };
+    const runs = service();
+    const submit = () => runs.submit(ada, { ...spec, offline: 'wait' }, { idempotencyKey: 'key' });
+    const [first] = await Promise.all([submit(), submit()]);
+    expect([...taken].sort()).toEqual([`${first.run.id} a`, `${first.run.id} b`]);
+    expect(sent).toEqual(['a', 'b']);
+  });
+});
+
+describe('a retry', () => {
+  it('that is asked for twice with one key is one run, also when another target failed in between', async () => {
+    const runs = service();
+    const { run } = await runs.submit(ada, { ...spec, offline: 'wait' });
+    await store.apply([{ runId: run.id, agentId: 'a', epoch: 0, state: 'failed', endedAt: new Date() }]);
+    const first = await runs.retry(ada, run.id, 'key');
+    await store.apply([{ runId: run.id, agentId: 'b', epoch: 0, state: 'failed', endedAt: new Date() }]);
+    const second = await runs.retry(ada, run.id, 'key');
+    expect(second).toMatchObject({ existing: true, run: { id: first.run.id } });
+  });
+});
