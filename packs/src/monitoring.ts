@@ -105,7 +105,7 @@ export type Probe =
    * does not work. `text`: the sample is `{exit_code, stdout, stderr}`. The watch's settings reach the process as a task's parameters do.
    */
   | { readonly kind: 'run'; readonly runner: Exclude<Runner, { kind: 'builtin' }>; readonly output: 'json' | 'text' }
-  /** Sample: `{ok, status, duration_ms, error, body_matches}`. */
+  /** Sample: `{ok, status, duration_ms, error, body_matches}`; redirects are not followed, `ok` is a status below 400 and a body that matches. */
   | {
       readonly kind: 'http';
       readonly url: Template;
@@ -119,7 +119,7 @@ export type Probe =
   | { readonly kind: 'dns'; readonly host: Template; readonly type: 'A' | 'AAAA' | 'CNAME' | 'MX' | 'TXT' | 'SRV' }
   /** Sample: `{count, pids}` of the processes whose name, or whole command line, matches. */
   | { readonly kind: 'process'; readonly name: Template | undefined; readonly pattern: Template | undefined }
-  /** Sample: `{ok, subject, issuer, days_left, not_after, error}`; a list when several files match. */
+  /** Sample: `{ok, of, subject, issuer, days_left, not_after, error}`, `of` being the file or host:port; a list when several files match. */
   | {
       readonly kind: 'certificate';
       readonly of: { readonly files: readonly Template[] } | { readonly host: Template; readonly port: number };
