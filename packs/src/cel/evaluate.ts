@@ -1,5 +1,6 @@
 import type { Environment } from '@marcbachmann/cel-js';
 import { createCelBase, VARIABLES, type Variable } from './environment.ts';
+import { type Prefilter, prefilterOf } from './prefilter.ts';
 
 /** Values of the variables. A getter is asked only when the expression gets there. */
 export type Context = { readonly [name in Variable]?: unknown };
@@ -13,6 +14,16 @@ let shared: Environment | undefined;
 export function compileExpression(text: string): Expression {
   shared ??= createRuntime();
   return shared.parse(text);
+}
+
+/** One that is asked of many events. */
+export function compileCondition(text: string): {
+  readonly mayHold: Prefilter | undefined;
+  readonly holds: Expression;
+} {
+  shared ??= createRuntime();
+  const parsed = shared.parse(text);
+  return { mayHold: prefilterOf(parsed.ast), holds: parsed };
 }
 
 function createRuntime(): Environment {

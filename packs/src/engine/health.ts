@@ -53,8 +53,9 @@ export function afterSample(it: Instance, judged: HealthState, { samples, sticks
   };
 }
 
-/** The probe did not work, or its sample could not be judged. */
-export function afterFailure(it: Instance, { samples }: Judging): Instance {
+/** The probe did not work, or its sample could not be judged. Of what nothing was ever known, that is known at once. */
+export function afterFailure(it: Instance | undefined, { samples }: Judging): Instance {
+  if (it === undefined) return { ...newInstance, unknown: true };
   const [warnings, criticals, failed] = it.rows;
   const failures = Math.min(failed + 1, samples);
   return { ...it, unknown: it.unknown || failures >= samples, rows: [warnings, criticals, failures], missing: 0 };

@@ -1,4 +1,5 @@
-import { compileExpression, type Expression, truthOf } from '../cel/evaluate.ts';
+import { compileCondition, type Expression, truthOf } from '../cel/evaluate.ts';
+import type { Prefilter } from '../cel/prefilter.ts';
 import { EventView } from '../cel/views.ts';
 import { EVENT_LEVELS, type EventMatch, type NodeEvent } from '../monitoring.ts';
 import { compileSearch, Searched, type SearchPattern } from '../regex.ts';
@@ -64,7 +65,7 @@ export interface EventMatcher {
   readonly match: EventMatch;
   readonly minLevel: number;
   readonly pattern: SearchPattern | undefined;
-  readonly where: Expression | undefined;
+  readonly where: { readonly mayHold: Prefilter | undefined; readonly holds: Expression } | undefined;
 }
 
 const LEVEL_RANK: ReadonlyMap<string, number> = new Map(EVENT_LEVELS.map((level, i) => [level, i]));
@@ -74,7 +75,7 @@ export function compileMatcher(match: EventMatch): EventMatcher {
     match,
     minLevel: match.level === undefined ? 0 : (LEVEL_RANK.get(match.level) ?? 0),
     pattern: match.pattern === undefined ? undefined : compileSearch(match.pattern),
-    where: match.where === undefined ? undefined : compileExpression(match.where),
+    where: match.where === undefined ? undefined : compileCondition(match.where),
   };
 }
 
@@ -86,8 +87,10 @@ export function groupsOf(matchers: readonly EventMatcher[]): Captures {
 /** Log, source and id hold already: the index saw to that. @throws Error what the condition could not make of the event */
 export function holds(matcher: EventMatcher, sighting: Sighting, contextOf: () => MatchContext): boolean {
   if (matcher.minLevel > 0 && (LEVEL_RANK.get(sighting.event.level) ?? 0) < matcher.minLevel) return false;
-  if (matcher.pattern !== undefined && !matcher.pattern.test(sighting.searched)) return false;
-  return matcher.where === undefined || truthOf(matcher.where(contextOf()));
+  const { pattern, where } = matcher;
+  if (where?.mayHold?.(sighting.event) === false) return false;
+  if (pattern !== undefined && !pattern.test(sighting.searched)) return false;
+  return where === undefined || truthOf(where.holds(contextOf()));
 }
 
 /** Exact, or with `*` for any text. */

@@ -53,7 +53,8 @@ export function createJudge(monitor: CompiledMonitor, input: ProbeInput, instanc
       trouble.evicted();
       return;
     }
-    const before = instances.get(name) ?? newInstance;
+    const known = instances.get(name);
+    const before = known ?? newInstance;
     const common = { sample, settings: monitor.settings, agent: monitor.agent };
     try {
       const points = pointsAfter(before, common, nowUnixMs);
@@ -66,7 +67,7 @@ export function createJudge(monitor: CompiledMonitor, input: ProbeInput, instanc
     } catch (error) {
       trouble.failed(error);
       const words = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-      const after = afterFailure(before, judging);
+      const after = afterFailure(known, judging);
       instances.set(name, after, nowUnixMs, { reason: `the sample cannot be judged: ${words}`, sample }, out);
     }
   }
@@ -98,7 +99,7 @@ export function createJudge(monitor: CompiledMonitor, input: ProbeInput, instanc
 
   function failAll(error: string, nowUnixMs: number, out: Outcome[]): void {
     const known = instances.entries();
-    const all = known.length > 0 ? known : [['', newInstance] as const];
+    const all = known.length > 0 ? known : [['', undefined] as const];
     for (const [name, it] of all) {
       instances.set(name, afterFailure(it, judging), nowUnixMs, { reason: `the probe does not work: ${error}` }, out);
     }
