@@ -145,6 +145,7 @@ export async function write(
       behind.map(({ h }) => ordinal(h)),
       behind.map(({ seq }) => seq),
       ...eventColumns(behind.map(({ event }) => event)),
+      known.map((h) => h.alert.maintenanceId),
     ],
   });
   const changeIds: number[] = [];
@@ -170,9 +171,11 @@ const WRITE_SQL = `
       case when closed then $1::timestamptz end, maintenance_id, behind from born),
   updated as (
     update alerts a set severity = u.severity, title = u.title, description = u.description, state = u.state, owner = u.owner,
-      count = u.count, last_at = to_timestamp(u.last_ms / 1000.0), closed_at = to_timestamp(u.closed_ms / 1000.0), behind = u.behind
+      count = u.count, last_at = to_timestamp(u.last_ms / 1000.0), closed_at = to_timestamp(u.closed_ms / 1000.0), behind = u.behind,
+      maintenance_id = u.maintenance_id
     from unnest($16::bigint[], $17::smallint[], $18::text[], $19::text[], $20::smallint[], $21::text[], $22::bigint[], $23::float8[],
-      $24::float8[], $25::bigint[]) as u(id, severity, title, description, state, owner, count, last_ms, closed_ms, behind)
+      $24::float8[], $25::bigint[], $45::text[])
+      as u(id, severity, title, description, state, owner, count, last_ms, closed_ms, behind, maintenance_id)
     where a.id = u.id),
   steps as materialized (
     select nextval('alert_changes_id_seq') as id, coalesce(c.alert_id, born.id) as alert, c.*

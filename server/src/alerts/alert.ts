@@ -30,13 +30,14 @@ export interface Alert {
   readonly firstAt: Date;
   readonly lastAt: Date;
   readonly closedAt: Date | undefined;
-  /** The maintenance under which it was raised: recorded, counted, and nobody is notified. Empty: none. */
+  /** The maintenance under which it was raised, and which lasts: recorded, counted, and nobody is notified. Empty: none. */
   readonly maintenanceId: string;
 }
 
 /**
  * `repeated` is told to hooks and watchers and counted in the alert, but is no row of its history: a flood would have no bound there.
  * `answered`: a task was run in answer, or has ended; the comment says which and how.
+ * `surfaced`: the maintenance under which it was raised is over, and it is still open: to those who are told of alerts it is raised only now.
  */
 export type AlertChangeKind =
   | 'raised'
@@ -46,6 +47,7 @@ export type AlertChangeKind =
   | 'assigned'
   | 'commented'
   | 'answered'
+  | 'surfaced'
   | 'closed';
 
 /** What happened to an alert. */

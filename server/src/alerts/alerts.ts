@@ -8,6 +8,8 @@ export type AlertAction =
   | AlertRaise
   /** Changes the severity of the open alert; nothing when there is none, or when it has that severity. */
   | { readonly kind: 'severity'; readonly subject: AlertSubject; readonly severity: Severity; readonly by: string }
+  /** Its agent is in maintenance no more: the open alert counts as any other from now on. Nothing when it does already. */
+  | { readonly kind: 'surface'; readonly subject: AlertSubject; readonly by: string; readonly comment: string }
   /** Closes the open alert; nothing when there is none. */
   | { readonly kind: 'close'; readonly subject: AlertSubject; readonly by: string; readonly comment: string };
 

@@ -252,3 +252,24 @@ describe('sets of actions, however they are cut', () => {
     );
   });
 });
+
+describe('an alert that is open when maintenance ends', () => {
+  it('is told of once, and kept as any other', async () => {
+    await enrol(db.pool, 'a');
+    const { desk } = testDesk(db.pool, async () => new Map([['a', 'm1']]));
+    const told: AlertChange[] = [];
+    desk.onChanges(async (_tx, changes) => void told.push(...changes));
+    const { alerts } = await desk.apply([raiseOf('a')]);
+    expect(alerts[0]?.maintenanceId).toBe('m1');
+    const { subject } = raiseOf('a');
+    const surface: AlertAction = { kind: 'surface', subject, by: 'maintenance', comment: 'over' };
+    await desk.apply([surface]);
+    await desk.apply([surface]);
+    expect(told.map(({ kind, alert }) => [kind, alert.maintenanceId])).toEqual([
+      ['raised', 'm1'],
+      ['surfaced', ''],
+    ]);
+    expect((await allAlerts(db.pool))[0]?.maintenanceId).toBe('');
+    expect(await history(alerts[0]?.id ?? '')).toContainEqual({ kind: 'surfaced', by: 'maintenance', comment: 'over' });
+  });
+});

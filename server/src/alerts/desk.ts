@@ -68,12 +68,12 @@ export function createAlertDesk({ pool, clock, hub, maintenanceOf }: AlertDeskDe
       let held = open.get(key);
       const step = act(held?.alert, action, now);
       if (step !== undefined) {
-        held ??= bornFrom(action, step, agents, maintained);
+        if (held !== undefined) held.alert = { ...held.alert, ...step.life };
+        else held = bornFrom(action, step, agents, maintained);
         if (held === undefined) {
           about.push(undefined);
           continue;
         }
-        held.alert = { ...held.alert, ...step.life };
         if (held.alert.state === 'closed') open.delete(key);
         else open.set(key, held);
         touched.add(held);

@@ -66,6 +66,22 @@ describe('an alert that is raised', () => {
   });
 });
 
+describe('an alert that was raised in maintenance', () => {
+  const surface: AlertAction = { kind: 'surface', subject, by: 'maintenance', comment: 'it is over' };
+  it('counts as any other once that is over, and is otherwise as it was', () => {
+    const open: AlertLife = { ...(after(raise(), raise()) ?? expect.fail()), maintenanceId: 'm' };
+    expect(act(open, surface, at(9))).toEqual({
+      life: { ...open, maintenanceId: '' },
+      change: 'surfaced',
+      comment: 'it is over',
+    });
+  });
+  it('is not told of a second time', () => {
+    expect(act(after(raise()), surface, at(9))).toBeUndefined();
+    expect(act(undefined, surface, at(9))).toBeUndefined();
+  });
+});
+
 describe('what is done to no alert', () => {
   it('changes nothing', () => {
     expect(act(undefined, close, at(0))).toBeUndefined();

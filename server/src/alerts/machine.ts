@@ -7,7 +7,16 @@ import type { AlertAction, AlertRaise } from './alerts.ts';
 /** The part of an alert that changes. */
 export type AlertLife = Pick<
   Alert,
-  'severity' | 'title' | 'description' | 'state' | 'owner' | 'count' | 'firstAt' | 'lastAt' | 'closedAt'
+  | 'severity'
+  | 'title'
+  | 'description'
+  | 'state'
+  | 'owner'
+  | 'count'
+  | 'firstAt'
+  | 'lastAt'
+  | 'closedAt'
+  | 'maintenanceId'
 >;
 
 /** What a person does to an alert. */
@@ -32,6 +41,9 @@ export function act(open: AlertLife | undefined, action: AlertAction, at: Date):
     case 'severity':
       if (open === undefined || open.severity === action.severity) return undefined;
       return withSeverity({ ...open, lastAt: at }, action.severity);
+    case 'surface':
+      if (open === undefined || open.maintenanceId === '') return undefined;
+      return { life: { ...open, maintenanceId: '' }, change: 'surfaced', comment: action.comment };
     case 'close':
       return open === undefined ? undefined : closed(open, action.comment, at);
     default:
@@ -79,6 +91,7 @@ function opened({ severity, title, description, times = 1 }: AlertRaise, at: Dat
     firstAt: at,
     lastAt: at,
     closedAt: undefined,
+    maintenanceId: '',
   };
   return { life, change: 'raised', comment: '' };
 }

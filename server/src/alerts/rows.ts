@@ -55,6 +55,7 @@ const CHANGE_KINDS: ReadonlySet<string> = new Set<AlertChangeKind>([
   'assigned',
   'commented',
   'answered',
+  'surfaced',
   'closed',
 ]);
 

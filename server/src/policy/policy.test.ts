@@ -1,37 +1,26 @@
-import { readDocuments } from '@openline/packs/source';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Attributes, parseSelector } from '../agents/selector.ts';
-import type { DeclaredKind } from '../declared/declared.ts';
 import { heartbeatPolicyKind } from './heartbeat-policy.ts';
 import { type OverrideSpec, overrideKind } from './override.ts';
 import { byPrecedence, specificityOf } from './precedence.ts';
 import { type Named, resolveHeartbeat, resolveOverrides } from './resolve.ts';
-
-function read<Spec>(kind: DeclaredKind<Spec>, yaml: string): { spec: Spec | undefined; problems: string[] } {
-  const { report, documents } = readDocuments(Buffer.from(yaml), 'a test', 10_000);
-  const root = documents[0]?.root;
-  const spec = root && kind.parse(root, { report, name: 'x', refer: () => {} });
-  return { spec, problems: report.issues().map((i) => `${i.line}:${i.column}: ${i.message}`) };
-}
+import { readSpec, specOf } from './testing.ts';
 
 function override(name: string, yaml: string): Named<OverrideSpec> {
-  const { spec, problems } = read(overrideKind, `watch: linux/disk\n${yaml}`);
-  expect(problems).toEqual([]);
-  return { name, spec: spec ?? expect.fail() };
+  return { name, spec: specOf(overrideKind, `watch: linux/disk\n${yaml}`) };
 }
 
 const web1: Attributes = { id: 'a1', name: 'web-1', labels: { role: 'web', env: 'prod' }, facts: { os: 'linux' } };
 
 describe('an override', () => {
   it('may change whether a rule or monitor holds, its severity, its settings, its threshold and its schedule', () => {
-    const { spec, problems } = read(
+    const spec = specOf(
       overrideKind,
       `{watch: linux/disk-space, on: 'role=web,env=prod', priority: 5, enabled: true, severity: warning, reason: small disks,
         settings: {warning_percent: 80, path: /srv}, threshold: {count: 5, within: 2m}, absence: {within: 30s}, every: 5m,
         samples: 3, resetAfter: 1h}`,
     );
-    expect(problems).toEqual([]);
     expect(spec).toEqual({
       pack: 'linux',
       watch: 'disk-space',
@@ -66,7 +55,7 @@ describe('an override', () => {
     ['{watch: a/b, threshold: {within: 5}}', "1:34: 'within' must be a time"],
     ['{watch: a/b, enabled: true, priority: 1.5}', "1:39: 'priority' must be a whole number"],
   ])('%s is refused with its place', (yaml, problem) => {
-    expect(read(overrideKind, yaml).problems).toContainEqual(expect.stringContaining(problem));
+    expect(readSpec(overrideKind, yaml).problems).toContainEqual(expect.stringContaining(problem));
   });
 });
 
@@ -161,11 +150,7 @@ describe('where several overrides select an agent', () => {
 
 describe('the heartbeat of an agent', () => {
   const defaults = { intervalMs: 15_000, silenceMs: 45_000, stoppedAfterMs: 900_000 };
-  const policy = (name: string, yaml: string) => {
-    const { spec, problems } = read(heartbeatPolicyKind, yaml);
-    expect(problems).toEqual([]);
-    return { name, spec: spec ?? expect.fail() };
-  };
+  const policy = (name: string, yaml: string) => ({ name, spec: specOf(heartbeatPolicyKind, yaml) });
 
   it('is the server’s where no policy selects it', () => {
     expect(resolveHeartbeat([policy('db', '{on: role=db, interval: 1s}')], web1, defaults)).toEqual({
@@ -207,6 +192,6 @@ describe('the heartbeat of an agent', () => {
     ['{misses: 0}', "1:10: 'misses' must be a whole number"],
     ['{stoppedAfter: ever}', "1:16: 'stoppedAfter' must be a time"],
   ])('%s is refused with its place', (yaml, problem) => {
-    expect(read(heartbeatPolicyKind, yaml).problems).toContainEqual(expect.stringContaining(problem));
+    expect(readSpec(heartbeatPolicyKind, yaml).problems).toContainEqual(expect.stringContaining(problem));
   });
 });
