@@ -238,7 +238,7 @@ export interface AnswersTable {
   parameters: string;
   cooldown_ms: number;
   choice: Generated<string>;
-  state: 'choosing' | 'due' | 'running' | 'ended' | 'skipped';
+  state: 'choosing' | 'due' | 'starting' | 'running' | 'ended' | 'skipped';
   run_id: string | null;
   outcome: Generated<string>;
   created_at: Time;

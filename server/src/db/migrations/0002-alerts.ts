@@ -122,7 +122,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       cooldown_ms bigint not null,
       -- JSON: the recoveries to choose from, and what they are chosen by.
       choice text not null default '',
-      state text not null check (state in ('choosing', 'due', 'running', 'ended', 'skipped')),
+      state text not null check (state in ('choosing', 'due', 'starting', 'running', 'ended', 'skipped')),
       run_id text,
       outcome text not null default '',
       created_at timestamptz not null,
