@@ -7,6 +7,7 @@ import type { Identity } from './enrollment/identity.ts';
 import { createIdentityStore } from './enrollment/identity-store.ts';
 import { createRenewal } from './enrollment/renewal.ts';
 import { prepareEventsDirectory } from './events/agent-log/directory.ts';
+import { createSources } from './events/create-sources.ts';
 import { findInterpreters, gatherFacts, machineId } from './facts.ts';
 import { makePrivateDirectory } from './files.ts';
 import { createLink, type Link } from './link/link.ts';
@@ -14,6 +15,7 @@ import { DEFAULT_LINK_POLICY, type LinkPolicy } from './link/link-machine.ts';
 import { openStream } from './link/stream.ts';
 import { createPackLibrary } from './packs/pack-library.ts';
 import type { ReadPack } from './packs/read-pack.ts';
+import { type Rules, startRules } from './rules/rules.ts';
 import { createSessionHandler } from './session.ts';
 import { type Clock, systemClock } from './tasks/clock.ts';
 import type { TaskEngine } from './tasks/engine.ts';
@@ -91,7 +93,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
     const path = process.platform === 'win32' ? (process.env['PATH'] ?? '') : TASK_PATH;
     const interpreters = findInterpreters(path);
     // The engine speaks through the link, which asks the engine what to say: one of them is there first.
-    const parts: { engine?: TaskEngine } = {};
+    const parts: { engine?: TaskEngine; rules?: Rules } = {};
     const packs = await createPackLibrary(
       {
         clock,
@@ -103,9 +105,10 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       },
       { dataDir, allowDowngrade: config.allowPackDowngrade },
     );
+    const facts = gatherFacts(interpreters);
     const handler = createSessionHandler(
-      { link: () => link, engine: () => need(parts.engine), packs, log },
-      { machineId: machineId(dataDir), labels: config.labels, facts: gatherFacts(interpreters) },
+      { link: () => link, engine: () => need(parts.engine), rules: () => need(parts.rules), packs, log },
+      { machineId: machineId(dataDir), labels: config.labels, facts },
     );
     const link = createLink(
       {
@@ -147,6 +150,27 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       },
     );
     parts.engine = engine;
+    const rules = await startRules(
+      {
+        clock,
+        random,
+        log,
+        packs,
+        send: link.events,
+        sources: () => createSources(config.events, { clock, random, log }),
+      },
+      {
+        ...config.monitoring,
+        dataDir,
+        agentName: identity.agentName,
+        labels: config.labels,
+        facts,
+        interpreters,
+        path,
+        killGraceMs,
+      },
+    );
+    parts.rules = rules;
     const renewal = createRenewal({
       clock,
       random,
@@ -161,6 +185,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
     // Tasks end first, so that their last reports still go out over the link.
     undo.push(
       (reason) => link.stop(reason),
+      () => rules.stop(),
       (reason) => engine.stop(reason),
       () => renewal.stop(),
     );
@@ -187,9 +212,9 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
   }
 }
 
-function need(engine: TaskEngine | undefined): TaskEngine {
-  if (!engine) throw new OpenlineError('INTERNAL', 'the link was used before the task engine was made');
-  return engine;
+function need<T>(part: T | undefined): T {
+  if (!part) throw new OpenlineError('INTERNAL', 'the link was used before what it carries for was made');
+  return part;
 }
 
 /** Read when it is needed, as a file may be put there later. */

@@ -3,14 +3,17 @@ import { type Heartbeat, type HeldPack, Hello, type ServerMessage, type Welcome 
 import { PROTOCOL_MAX, PROTOCOL_MIN } from '@openline/proto/limits';
 import type { Link, SessionHandler } from './link/link.ts';
 import type { PackLibrary } from './packs/library.ts';
+import { EVENTS_CAPABILITY, type Rules } from './rules/rules.ts';
 import type { TaskEngine } from './tasks/engine.ts';
 import type { Log } from './telemetry/log.ts';
 import { VERSION } from './version.ts';
 
 /** What the link carries for. */
 export interface SessionParts {
-  readonly link: () => Pick<Link, 'packStatus' | 'fetchPack'>;
+  readonly link: () => Pick<Link, 'packStatus' | 'fetchPack' | 'beatEvery'>;
   readonly engine: () => TaskEngine;
+  /** Absent where nothing is watched: a simulated agent. */
+  readonly rules?: () => Rules;
   readonly packs: PackLibrary;
   readonly log: Log;
 }
@@ -20,6 +23,9 @@ export interface SessionFacts {
   readonly labels: Readonly<Record<string, string>>;
   readonly facts: Readonly<Record<string, string>>;
 }
+
+/** Of a fault, which may be put together of many. */
+const MAX_FAULT_CHARS = 1_000;
 
 /** Hands what the server says to the part that it concerns. Nothing here waits, and nothing that goes wrong ends the process. */
 export function createSessionHandler(parts: SessionParts, about: SessionFacts): SessionHandler {
@@ -51,6 +57,16 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
         for (const { runId, committedBytes } of kind.value.positions)
           engine.outputCommitted(runId, Number(committedBytes));
         break;
+      case 'eventAck':
+        parts.rules?.().acknowledged(kind.value);
+        break;
+      case 'policy':
+        parts.link().beatEvery(kind.value.heartbeatIntervalMs);
+        parts.rules?.().policy(kind.value);
+        break;
+      case 'resetMonitor':
+        parts.rules?.().reset(kind.value);
+        break;
       case 'packsWanted':
         hold(kind.value.packs).catch((error: unknown) => log.error({ error }, 'could not hold the wanted packs'));
         break;
@@ -65,7 +81,7 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
       Hello.create({
         protocolMin: PROTOCOL_MIN,
         protocolMax: PROTOCOL_MAX,
-        capabilities: [],
+        capabilities: parts.rules ? [EVENTS_CAPABILITY] : [],
         agentVersion: VERSION,
         journalId: parts.engine().journalId,
         instanceId,
@@ -76,14 +92,25 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
         openRunIds: parts.engine().openRunIds(),
         ...parts.engine().room,
       }),
-    heartbeat: (): Omit<Heartbeat, 'seq' | 'sentUnixMs'> => ({
-      ...parts.engine().health(),
-      rssBytes: BigInt(process.memoryUsage.rss()),
-      rulesCheckedMsAgo: 0,
-      spooledEventRecords: 0n,
-    }),
-    opened: ({ outputWindowBytes }: Welcome) => parts.engine().sessionOpened(outputWindowBytes),
-    closed: () => parts.engine().sessionClosed(),
+    heartbeat(): Omit<Heartbeat, 'seq' | 'sentUnixMs'> {
+      const tasks = parts.engine().health();
+      const rules = parts.rules?.().health() ?? { rulesCheckedMsAgo: 0, spooledEventRecords: 0n, fault: '' };
+      const faults = [tasks.fault, rules.fault].filter((fault) => fault !== '');
+      return {
+        ...tasks,
+        ...rules,
+        fault: faults.join('; ').slice(0, MAX_FAULT_CHARS).toWellFormed(),
+        rssBytes: BigInt(process.memoryUsage.rss()),
+      };
+    },
+    opened({ outputWindowBytes, capabilities }: Welcome) {
+      parts.engine().sessionOpened(outputWindowBytes);
+      parts.rules?.().sessionOpened(capabilities);
+    },
+    closed() {
+      parts.engine().sessionClosed();
+      parts.rules?.().sessionClosed();
+    },
     message(message) {
       try {
         receive(message);

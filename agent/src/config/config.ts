@@ -32,6 +32,15 @@ export interface Config {
     readonly spoolLimitBytes: number;
   };
   readonly events: EventsConfig;
+  /** Rules and monitors. */
+  readonly monitoring: {
+    readonly spoolLimitBytes: number;
+    /** Of one processor, over 0 up to 1. */
+    readonly share: number;
+    readonly maxBacklogMs: number;
+    readonly probes: number;
+    readonly allow: readonly string[];
+  };
   readonly logLevel: LogLevel;
 }
 
@@ -105,11 +114,19 @@ export async function loadConfig({
       nodeName: value('events.nodeName', KEYS['events.nodeName']) ?? (env['NODE_NAME'] || hostname()),
       kubernetesApi: kubernetesApiIn(env),
     },
+    monitoring: {
+      spoolLimitBytes: value('events.spoolLimit', KEYS['events.spoolLimit']) ?? 64 * 1024 ** 2,
+      share: (value('events.cpuShare', KEYS['events.cpuShare']) ?? 50) / 100,
+      maxBacklogMs: value('events.maxBacklog', KEYS['events.maxBacklog']) ?? 60_000,
+      probes: value('monitors.concurrency', KEYS['monitors.concurrency']) ?? 16,
+      allow: value('monitors.allow', KEYS['monitors.allow']) ?? ['*/*'],
+    },
     logLevel: value('logLevel', KEYS.logLevel) ?? 'info',
   };
   if (problems.length > 0) throw new OpenlineError('CONFIG_INVALID', problems.join('; '));
   Object.freeze(config.tasks);
   Object.freeze(config.events);
+  Object.freeze(config.monitoring);
   return Object.freeze(config);
 }
 

@@ -281,6 +281,45 @@ export const KEYS = {
     description: 'Whose Kubernetes events are read. Default: the environment variable `NODE_NAME`, else the host name.',
     ...text((value) => /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(value)),
   }),
+  'events.spoolLimit': key({
+    flag: 'events-spool-limit',
+    type: 'size',
+    default: '64MiB',
+    expects: 'a size from 1MiB to 16GiB, such as 64MiB',
+    description:
+      'What rules and monitors found, on disk until the server has confirmed it. Beyond it the oldest goes, and is counted; the newest state of each monitor stays.',
+    ...measured(parseBytes, 1024 ** 2, 16 * 1024 ** 3),
+  }),
+  'events.cpuShare': key({
+    flag: 'events-cpu-share',
+    ...integer(1, 100),
+    default: '50',
+    description:
+      'Percent of one processor that matching events may take over time; a short burst may take all of it. What comes faster waits in its log.',
+  }),
+  'events.maxBacklog': key({
+    flag: 'events-max-backlog',
+    type: 'duration',
+    default: '1m',
+    expects: 'a duration from 1s to 24h, such as 1m',
+    description:
+      'How far the rules may be behind a log that never ends. Then they skip on to what is fresh; what was skipped is counted to the event.',
+    ...measured(parseDuration, 1_000, 86_400_000),
+  }),
+  'monitors.concurrency': key({
+    flag: 'monitors-concurrency',
+    ...integer(1, 200),
+    default: '16',
+    description: 'Probes of monitors that run at the same time, apart from tasks.',
+  }),
+  'monitors.allow': key<readonly string[]>({
+    flag: 'monitors-allow',
+    type: 'list of patterns',
+    default: '*/*',
+    expects: 'patterns of pack/monitor, such as linux/* or demo/queue',
+    description: 'The monitors whose probes may run a command or a script here. No server can overrule it.',
+    ...list((item) => (/^[a-z0-9*-]+\/[a-z0-9*-]+$/.test(item) ? item : undefined)),
+  }),
   logLevel: key<LogLevel>({
     flag: 'log-level',
     ...oneOf<LogLevel>('debug', 'info', 'warn', 'error'),

@@ -26,9 +26,9 @@ export interface PackLibrary {
   newest(): readonly Pack[];
   /**
    * Told whenever `newest` may say something else; for the first time when everything that was held at the start has been read, not before: until then a
-   * pack that is held may look as if it were not.
+   * pack that is held may look as if it were not. A pack is not said to be ready before the listener has settled.
    */
-  onChange(listener: () => void): void;
+  onChange(listener: () => Promise<void>): void;
   /** Makes the library hold exactly these, keeping what it has; reports each that became ready or was refused. */
   want(
     packs: readonly HeldPack[],

@@ -130,7 +130,7 @@ describe('what a library watches for', () => {
     const { fetch } = serverOf(old, current);
     const packs = await library();
     const told: string[][] = [];
-    packs.onChange(() => void told.push(packs.newest().map(({ version }) => version)));
+    packs.onChange(async () => void told.push(packs.newest().map(({ version }) => version)));
     await packs.want([old.held], fetch);
     await packs.want([old.held, current.held], fetch);
     await packs.want([old.held, current.held], fetch);
@@ -138,7 +138,7 @@ describe('what a library watches for', () => {
     expect(told).toEqual([[], ['1.0.0'], ['1.1.0'], ['1.1.0']]);
     const again = await library();
     const first = await new Promise<string[]>((resolve) => {
-      again.onChange(() => resolve(again.newest().map(({ version }) => version)));
+      again.onChange(async () => resolve(again.newest().map(({ version }) => version)));
     });
     expect(first).toEqual(['1.1.0']);
   });

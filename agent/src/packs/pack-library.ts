@@ -55,7 +55,7 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
   const entries = new Map<string, Entry>();
   const pending = new Map<string, Promise<void>>();
   const refused = new Map<string, string>();
-  const listeners: (() => void)[] = [];
+  const listeners: (() => Promise<void>)[] = [];
   let loaded = false;
   /** Wanted sets are made true one after the other. */
   let turn: Promise<unknown> = Promise.resolve();
@@ -178,7 +178,7 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
       changed = true;
       log.info({ pack: name, version, digest }, 'a pack is no longer wanted, removed');
     }
-    if (changed) tell();
+    if (changed) await tell();
     return states;
   }
 
@@ -187,11 +187,11 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
   turn = (async () => {
     for (const { entry, done } of held) await open(entry).finally(done);
     loaded = true;
-    tell();
+    await tell();
   })();
 
-  function tell(): void {
-    for (const listener of listeners) listener();
+  async function tell(): Promise<void> {
+    await Promise.all(listeners.map((listener) => listener()));
   }
 
   return {
@@ -222,7 +222,7 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
     },
     onChange(listener) {
       listeners.push(listener);
-      if (loaded) listener();
+      if (loaded) void listener();
     },
     want(packs, fetch) {
       // What is about to be fetched counts as pending at once, also while an earlier set is worked on.

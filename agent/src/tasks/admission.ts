@@ -46,7 +46,7 @@ function refused(code: ErrorCode, reason: string): Admission {
   return { kind: 'refused', code, reason };
 }
 
-function matches(pattern: string, name: string): boolean {
+export function matches(pattern: string, name: string): boolean {
   // Glob by hand: a pattern of a configuration must not become a regular expression that runs for ever.
   const [head = '', ...rest] = pattern.split('*');
   if (rest.length === 0) return name === pattern;
