@@ -67,6 +67,10 @@ export const ERRORS = {
     means: 'The target lacks a label, fact or interpreter that the task requires.',
     doNext: 'Choose other targets, or install what is missing.',
   },
+  AGENT_IN_MAINTENANCE: {
+    means: 'The agent is in maintenance, and the task does not run then.',
+    doNext: 'Retry when it is over: `openline maintenance list` shows the end.',
+  },
   PARAMETERS_INVALID: {
     means: 'The parameters do not fit the schema of the task.',
     doNext: 'Correct the parameter that the message names; `openline packs show PACK/TASK` shows the schema.',
@@ -196,6 +200,14 @@ export const ERRORS = {
   DECLARED_IN_USE: {
     means: 'Another declared object needs it.',
     doNext: 'Change or delete the objects that the message names first.',
+  },
+  WATCH_UNKNOWN: {
+    means: 'No pack has such a rule or monitor.',
+    doNext: '`openline rules` and `openline monitors --available` list them.',
+  },
+  MAINTENANCE_UNKNOWN: {
+    means: 'There is no such maintenance; ended ones are groomed after a while.',
+    doNext: '`openline maintenance list --ended` shows them.',
   },
   NOTIFICATION_UNKNOWN: {
     means: 'There is no such notification; ended ones are groomed after a while.',
