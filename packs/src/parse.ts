@@ -39,7 +39,13 @@ function readPack(report: Report, root: Located): Pack | undefined {
     report.add(root.at, "the pack needs 'tasks', 'rules' or 'monitors'");
   }
   const tasks = readEach(report, fields.tasks?.value, 'task', (name, entry) => readTask(report, name, entry));
-  const context = { report, expressions: createExpressionReader(report), packName: metadata.name, tasks };
+  const context = {
+    report,
+    expressions: createExpressionReader(report),
+    packName: metadata.name,
+    tasks,
+    tasksSound: report.count() === 0,
+  };
   const rules = readEach(report, fields.rules?.value, 'rule', (name, entry) => readRule(context, name, entry));
   const monitors = readEach(report, fields.monitors?.value, 'monitor', (name, entry) =>
     readMonitor(context, name, entry),

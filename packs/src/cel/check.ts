@@ -59,7 +59,10 @@ export function createExpressionChecker(): (text: string, scope: Scope, wanted: 
       };
     }
     const { valid, type, error } = environmentOf(scope).check(text);
-    if (!valid) return { at: error?.range?.start ?? 0, message: inWords(error?.summary ?? String(error), scope) };
+    if (!valid) {
+      const at = error?.range?.start ?? 0;
+      return { at, message: inWords(error?.summary ?? String(error), scope, text.slice(0, at)) };
+    }
     if (type === 'dyn' || WANTED_TYPES[wanted]?.includes(type ?? '') !== false) return undefined;
     return { at: 0, message: `this gives ${type}, where ${WANTED_WORDS[wanted]} is needed` };
   };
@@ -82,7 +85,7 @@ function declare(env: Environment, { variables, settings, groups }: Scope): Envi
 }
 
 /** The library's sentences, with what there is instead. */
-function inWords(summary: string, scope: Scope): string {
+function inWords(summary: string, scope: Scope, before: string): string {
   const variable = /^Unknown variable: (.*)$/.exec(summary)?.[1];
   if (variable !== undefined) {
     const hint = didYouMean(variable, scope.variables) || `; there is ${oneOf(scope.variables)}`;
@@ -90,17 +93,23 @@ function inWords(summary: string, scope: Scope): string {
   }
   const key = /^No such key: (.*)$/.exec(summary)?.[1];
   if (key !== undefined) {
-    const known = [...fieldsOf(scope)];
-    return `there is no field '${key}'${didYouMean(key, known)}`;
+    const of = /(\w+)\s*\.\s*$/.exec(before)?.[1];
+    return `there is no field '${key}'${didYouMean(key, fieldsOf(scope, of))}`;
   }
   return summary.charAt(0).toLowerCase() + summary.slice(1);
 }
 
-function fieldsOf({ variables, settings, groups }: Scope): Set<string> {
-  return new Set([
-    ...(variables.includes('event') ? Object.keys(EventView.fields) : []),
-    ...(variables.includes('trend') ? [...Object.keys(TrendView.fields), 'hours_to'] : []),
-    ...Object.keys(settings),
-    ...groups,
-  ]);
+function fieldsOf({ settings, groups }: Scope, variable: string | undefined): readonly string[] {
+  switch (variable) {
+    case 'event':
+      return Object.keys(EventView.fields);
+    case 'trend':
+      return [...Object.keys(TrendView.fields), 'hours_to'];
+    case 'settings':
+      return Object.keys(settings);
+    case 'match':
+      return groups;
+    default:
+      return [];
+  }
 }

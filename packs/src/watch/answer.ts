@@ -58,7 +58,8 @@ export function readAnswerFields(
     parameters: Object.fromEntries([...entries].map(([name, { value }]) => [name, plain(value)])),
     cooldownMs: durationOf(report, fields.cooldown?.value, "'cooldown'", COOLDOWN_MS) ?? DEFAULT_COOLDOWN_MS,
   };
-  if (answer.pack === undefined && taskNode !== undefined && task !== undefined) {
+  const isOwn = fields.pack === undefined || pack === packName;
+  if (isOwn && taskNode !== undefined && task !== undefined) {
     checkTask(context, taskNode, task, parameters, answer, dynamic);
   }
   return answer;
@@ -73,7 +74,7 @@ function nameOf({ report }: WatchContext, node: Located | undefined, what: strin
 
 /** Of a task in the same pack, everything can be known now. */
 function checkTask(
-  { report, tasks }: WatchContext,
+  { report, tasks, tasksSound }: WatchContext,
   at: Located,
   name: string,
   parameters: Located | undefined,
@@ -87,12 +88,13 @@ function checkTask(
     return;
   }
   const known = Object.keys(propertiesOf(task));
-  for (const [parameter, { keyAt }] of entriesOf(report, parameters, "'parameters'")) {
-    if (known.includes(parameter)) continue;
+  const given = [...entriesOf(report, parameters, "'parameters'")];
+  const unknown = given.filter(([parameter]) => !known.includes(parameter));
+  for (const [parameter, { keyAt }] of unknown) {
     report.add(keyAt, `task '${name}' has no parameter '${parameter}'${didYouMean(parameter, known)}`);
   }
   const where = parameters?.at ?? at.at;
-  if (!dynamic && report.count() === 0) {
+  if (!dynamic && tasksSound && unknown.length === 0) {
     const problem = problemOf(task, answer.parameters);
     if (problem !== undefined) report.add(where, `task '${name}' would refuse this: ${problem}`);
     return;

@@ -8,4 +8,6 @@ export interface WatchContext {
   readonly expressions: ExpressionReader;
   readonly packName: string;
   readonly tasks: ReadonlyMap<string, PackTask>;
+  /** Whether nothing is wrong with the tasks, so that parameters can be checked against them. */
+  readonly tasksSound: boolean;
 }
