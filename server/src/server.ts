@@ -33,6 +33,7 @@ import { startTelemetryHttp } from './telemetry/http.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { VERSION } from './version.ts';
+import { createWatching } from './watching.ts';
 
 export interface RunningServer {
   readonly agentPort: number;
@@ -105,6 +106,15 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         metrics.outputDroppedBytes.inc(droppedBytes);
       },
     });
+    const watching = createWatching({
+      pool,
+      clock,
+      log,
+      metrics,
+      packs,
+      maintenanceOf: async () => new Map(),
+      eventsDurable: (agentId, spoolId, seq) => sessions.eventsDurable(agentId, spoolId, seq),
+    });
     const loseUnknown = async (agentIds: readonly string[], now: Date) => {
       desk.changedInStore(await runStore.loseUnknown(agentIds, now));
     };
@@ -112,6 +122,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       {
         store: createSessionStore(pool, loseUnknown),
         desk,
+        events: watching.events,
         owed: runStore,
         packsWanted() {
           const wanted = packs.wanted().map(({ digest, pack }) => ({ digest, name: pack.name, version: pack.version }));
@@ -161,7 +172,10 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     await createSessionStore(pool, loseUnknown).allOffline();
     await desk.start();
     // Not for ever: what cannot be committed now is still in the agents' spools.
-    closers.push(() => Promise.race([desk.idle(), clock.sleep(FLUSH_TIMEOUT_MS)]));
+    const flushed = () => Promise.all([desk.idle(), watching.events.idle()]).then(() => {});
+    closers.push(() => Promise.race([flushed(), clock.sleep(FLUSH_TIMEOUT_MS)]));
+    const answers = watching.startAnswers(runs, hub);
+    closers.push(() => answers.stop());
     const sweeper = startSweeper(
       {
         store: runStore,
@@ -268,7 +282,9 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
             () => undefined,
             (error: Error) => error.message,
           );
-          return [unreachable, desk.fault(), refusedRuns()].filter((problem) => problem !== undefined);
+          return [unreachable, desk.fault(), watching.events.fault(), refusedRuns()].filter(
+            (problem) => problem !== undefined,
+          );
         },
       },
     });

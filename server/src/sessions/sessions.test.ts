@@ -54,6 +54,7 @@ function replica(given: { owed?: Partial<SessionsDeps['owed']>; store?: Partial<
     {
       store,
       desk,
+      events: { take: none },
       owed: {
         openAt: async () => ({ open: [], waiting: [] }),
         takeQueued: async () => [],

@@ -2,6 +2,7 @@ import type { Hello } from '@openline/proto/agent';
 import { PROTOCOL_MAX, PROTOCOL_MIN } from '@openline/proto/limits';
 import type { Clock } from '../clock.ts';
 import { createGroupCommit } from '../db/group-commit.ts';
+import type { EventDesk } from '../events/event-desk.ts';
 import type { DispatchDesk } from '../runs/desk.ts';
 import type { AgentLines } from '../runs/lines.ts';
 import type { Owed, OwedStore } from '../runs/owed-store.ts';
@@ -20,6 +21,7 @@ import { createUplink } from './uplink.ts';
 export interface SessionsDeps {
   readonly store: SessionStore;
   readonly desk: DispatchDesk;
+  readonly events: Pick<EventDesk, 'take'>;
   readonly owed: Pick<OwedStore, 'openAt' | 'takeQueued' | 'orders'>;
   /** The encoded PacksWanted. */
   packsWanted(): Buffer;
@@ -63,6 +65,8 @@ export interface Sessions extends AgentLines {
   close(agentId: string, code: CloseCode, why: string): void;
   resultsDurable(acks: readonly { agentId: string; runId: string }[]): void;
   outputDurable(acks: readonly { agentId: string; runId: string; committedBytes: number }[]): void;
+  /** Everything of the agent's event spool up to and with `seq` is durable. */
+  eventsDurable(agentId: string, spoolId: string, seq: number): void;
   /** Says again what connected agents have not answered. */
   deliver(owed: readonly Owed[]): void;
   /** A dispatch has ended, and that is committed. */
@@ -106,7 +110,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
   const timers: NodeJS.Timeout[] = [];
   let draining = false;
   const stages = new StageTimer(observe.stage);
-  const uplink = createUplink({ store, desk, clock, log, stages });
+  const uplink = createUplink({ store, desk, events: deps.events, clock, log, stages });
   const acks = new ResultAcks(sendAcks);
 
   const owner: SessionOwner = {
@@ -126,7 +130,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       );
       const value = {
         protocol: Math.min(hello.protocolMax, PROTOCOL_MAX),
-        capabilities: [],
+        capabilities: ['events'],
         agentId: session.agentId,
         agentName: names.get(session) ?? '',
         sessionEpoch: BigInt(session.epoch),
@@ -331,6 +335,9 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     },
     resultsDurable(durable) {
       for (const { agentId, runId } of durable) acks.add(agentId, runId);
+    },
+    eventsDurable(agentId, spoolId, seq) {
+      ready(agentId)?.send(encode({ kind: { $case: 'eventAck', value: { spoolId, seq: BigInt(seq) } } }), 'control');
     },
     outputDurable(durable) {
       const byAgent = new Map<string, { runId: string; committedBytes: bigint }[]>();

@@ -1,8 +1,10 @@
 import type { AgentMessage } from '@openline/proto/agent';
 import type { Clock } from '../clock.ts';
 import { createGroupCommit } from '../db/group-commit.ts';
+import type { EventDesk } from '../events/event-desk.ts';
 import type { DispatchDesk } from '../runs/desk.ts';
 import type { AgentSession } from './agent-session.ts';
+import { batchOf } from './event-intake.ts';
 import { changesOf, chunkOf, text } from './intake.ts';
 import type { PackStateRecord, SessionStore } from './session-store.ts';
 import type { SessionLog } from './sessions.ts';
@@ -11,6 +13,7 @@ import type { StageTimer } from './stages.ts';
 export interface UplinkDeps {
   readonly store: Pick<SessionStore, 'packStates'>;
   readonly desk: Pick<DispatchDesk, 'change' | 'output'>;
+  readonly events: Pick<EventDesk, 'take'>;
   readonly clock: Clock;
   readonly log: SessionLog;
   readonly stages: StageTimer;
@@ -21,7 +24,7 @@ const MAX_CODE_CHARS = 64;
 const MAX_REASON_CHARS = 2_000;
 
 /** Takes what ready sessions say to the domain that it concerns. Nothing here waits: it runs within the read of the stream. */
-export function createUplink({ store, desk, clock, log, stages }: UplinkDeps): {
+export function createUplink({ store, desk, events, clock, log, stages }: UplinkDeps): {
   deliver(session: AgentSession, message: NonNullable<AgentMessage['kind']>): void;
   /** Nothing is waiting to be stored. */
   idle(): Promise<void>;
@@ -84,9 +87,12 @@ export function createUplink({ store, desk, clock, log, stages }: UplinkDeps): {
             why: `the agent said goodbye: ${message.value.reason.slice(0, MAX_SHOWN_CHARS)}`,
           });
           return;
-        case 'eventBatch':
-          session.input({ kind: 'nonsense', what: 'events came, which this server did not ask for' });
+        case 'eventBatch': {
+          const batch = batchOf(message.value, { agentId, epoch, now: clock.now(), nowMs: clock.nowMs() });
+          if (typeof batch === 'string') session.input({ kind: 'nonsense', what: batch });
+          else events.take(batch);
           return;
+        }
         case 'unsupported':
           log.warn({ agentId, note: message.value.note.slice(0, MAX_SHOWN_CHARS) }, 'agent did not know a message');
           return;

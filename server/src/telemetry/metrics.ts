@@ -78,15 +78,58 @@ export function createMetrics() {
     ),
     commitBatchItems: r.histograms(
       'openline_commit_batch_items',
-      'Items that were committed together, by batch: reports, output or presence.',
+      'Items that were committed together, by batch: reports, output, presence or events.',
       ['batch'],
       BATCH_ITEMS,
     ),
     commitFlushSeconds: r.histograms(
       'openline_commit_flush_seconds',
-      'Seconds that a group commit took, by batch: reports, output or presence.',
+      'Seconds that a group commit took, by batch: reports, output, presence or events.',
       ['batch'],
       FLUSH_SECONDS,
+    ),
+    // Events and alerts.
+    eventRecords: r.counters(
+      'openline_event_records_total',
+      'Records of agents that were taken in, each once, by kind: detection, state_change, gap or metric_counts.',
+      ['kind'],
+    ),
+    eventGapEvents: r.counter(
+      'openline_event_gap_events_total',
+      'Events that agents say are missing: of a flood, of a log that was overwritten, of a spool that was full.',
+    ),
+    eventBatchesUnread: r.counter(
+      'openline_event_batches_unread_total',
+      'Batches of events that were left unread because there was no room, or because they could not be stored; their agents send them again.',
+    ),
+    eventDurable: r.histogram(
+      'openline_event_durable_seconds',
+      'Seconds from the arrival of a batch of events to the commit of its last record; measured at the server only.',
+      STAGE_SECONDS,
+    ),
+    eventAlert: r.histogram(
+      'openline_event_alert_seconds',
+      'Seconds from the moment in which a rule fired or a monitor changed to the commit of its alert; by the agent’s clock, corrected by what its batches say of it, so the way of a message is not in it.',
+      STAGE_SECONDS,
+    ),
+    packEvents: r.counters(
+      'openline_pack_events_total',
+      'What rules of packs count, by metric: “pack/name” as its pack has it, or “other” for one that no held pack names.',
+      ['metric'],
+    ),
+    alertsOpen: r.gauges('openline_alerts_open', 'Alerts that are open, by severity and state (new, acknowledged).', [
+      'severity',
+      'state',
+    ]),
+    alertsRaised: r.counters(
+      'openline_alerts_raised_total',
+      'Alerts that were raised on this replica, by kind (rule, monitor, line) and severity; repeats are not counted.',
+      ['kind', 'severity'],
+    ),
+    answers: r.counters(
+      'openline_answers_total',
+      'Tasks that rules and monitors asked for, by kind (rule, diagnostic, recovery) and outcome: the end of the dispatch, or skipped.',
+      ['kind', 'outcome'],
     ),
     // Operators.
     operatorRequests: r.counters(
