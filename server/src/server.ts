@@ -170,7 +170,6 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
 
     // Only now is anybody let in: what a previous process left is known.
     await createSessionStore(pool, loseUnknown).allOffline();
-    await desk.start();
     // Not for ever: what cannot be committed now is still in the agents' spools.
     const flushed = () => Promise.all([desk.idle(), watching.events.idle()]).then(() => {});
     closers.push(() => Promise.race([flushed(), clock.sleep(FLUSH_TIMEOUT_MS)]));

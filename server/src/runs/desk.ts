@@ -15,10 +15,8 @@ export interface DispatchDesk {
   opened(runId: string, open: number): void;
   /** The store ended or moved these itself. */
   changedInStore(rows: readonly { runId: string; agentId: string; state: number }[]): void;
-  /** Loads what a previous process left open. */
-  start(): Promise<void>;
-  /** Ends every run whose last dispatch has ended, whatever the counters believe. */
-  recount(): Promise<void>;
+  /** Ends every run whose last dispatch has ended, whatever the counters believe, and an earlier process whatever it left. */
+  endRuns(): Promise<void>;
   /** Nothing is waiting to be committed. */
   idle(): Promise<void>;
   /** What the store last refused, if it still does. */
@@ -48,8 +46,13 @@ const PROGRESS_PENDING = 10_000;
 
 export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
   const { store, hub, clock } = deps;
-  /** Open dispatches by open run: a hint that says when it pays to ask the store whether the run has ended. */
+  /**
+   * Open dispatches by open run: a hint that says when it pays to ask the store whether the run has ended. Never too high for long. Runs of an
+   * earlier process are not in it before something of them ends.
+   */
   const open = new Map<string, number>();
+  /** Ends of runs that are being counted. */
+  const endedMeanwhile = new Map<string, number>();
   let fault: string | undefined;
 
   const failed = (what: string) => (error: unknown, pending: number) => {
@@ -65,6 +68,17 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
       if (closed.has(runId)) open.delete(runId);
       hub.publish(runId, undefined);
     }
+    // The counter was too low, or there was none: without a true one every end of such a run would ask.
+    const uncounted = runIds.filter((runId) => !closed.has(runId) && (open.get(runId) ?? 0) <= 0);
+    if (uncounted.length === 0) return;
+    for (const runId of uncounted) endedMeanwhile.set(runId, 0);
+    try {
+      const counts = await store.openCounts(uncounted);
+      // What ended meanwhile may be in the count, too: rather too low than too high.
+      for (const [runId, count] of counts) open.set(runId, count - (endedMeanwhile.get(runId) ?? 0));
+    } finally {
+      for (const runId of uncounted) endedMeanwhile.delete(runId);
+    }
   }
 
   function noteChanged(rows: readonly { runId: string; agentId: string; state: number }[]): void {
@@ -77,6 +91,8 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
       if (state < FIRST_END) continue;
       deps.observeEnd?.(stateOf(state));
       deps.ended?.(runId, agentId);
+      const counting = endedMeanwhile.get(runId);
+      if (counting !== undefined) endedMeanwhile.set(runId, counting + 1);
       const left = (open.get(runId) ?? 0) - 1;
       if (open.has(runId)) open.set(runId, left);
       if (left <= 0) maybeEnded.add(runId);
@@ -155,14 +171,8 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
       if (count === 0) endings.add(runId);
     },
     changedInStore: noteChanged,
-    async start() {
-      for (const [runId, count] of await store.openCounts()) open.set(runId, count);
-      await this.recount();
-    },
-    async recount() {
-      const counts = await store.openCounts();
-      const ended = [...counts].filter(([, count]) => count === 0).map(([runId]) => runId);
-      if (ended.length > 0) await close(ended);
+    async endRuns() {
+      for (const runId of await store.unended()) endings.add(runId);
     },
     async idle() {
       await Promise.all([changes.idle(), output.idle()]);

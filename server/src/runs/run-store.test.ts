@@ -192,6 +192,8 @@ describe('what is queued', () => {
     const late = await submitted([target('a', 'queued')], { expiresAt: later(10) });
     const cancelled = await submitted([target('a', 'queued')]);
     expect(await store.cancel(cancelled, 'ada', at)).toEqual(['a']);
+    const half = await submitted([target('a', 'queued')]);
+    await db.pool.query('update runs set cancelled_at = $2 where id = $1', [half, at]);
     expect(await taken(room('a', 9))).toEqual([[]]);
     expect(await stateIn(late, 'a')).toBe('queued');
     expect(await stateIn(cancelled, 'a')).toBe('cancelled');

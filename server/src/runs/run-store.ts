@@ -21,7 +21,10 @@ export interface RunStore extends RunQueries, OwedStore {
   sweep(limits: SweepLimits): Promise<Ended[]>;
   /** Ends the runs whose last dispatch has ended. @returns those that it ended, or whose counts it refreshed */
   closeRuns(runIds: readonly string[], now: Date): Promise<string[]>;
-  openCounts(): Promise<Map<string, number>>;
+  /** How many dispatches of these runs are open; without those that have ended or are unknown. */
+  openCounts(runIds: readonly string[]): Promise<Map<string, number>>;
+  /** Open runs none of whose dispatches is open: somebody died before he could end them. */
+  unended(): Promise<string[]>;
   shiftDeadlines(byMs: number): Promise<void>;
   groom(endedBefore: Date): Promise<number>;
   /** The agent will never come back: what it may have started is lost, the rest is rejected. */
@@ -306,12 +309,24 @@ export function createRunStore(pool: Pool): RunStore {
       return rows.map((row) => row.id);
     },
 
-    async openCounts() {
-      const { rows } = await query<{ id: string; open: number }>(
-        `select r.id, count(d.run_id) filter (where d.state < ${FIRST_END}) as open
-         from runs r left join dispatches d on d.run_id = r.id where r.ended_at is null group by r.id`,
-      );
-      return new Map(rows.map((row) => [row.id, row.open]));
+    async openCounts(runIds) {
+      const { rows } = await query<{ run_id: string; open: number }>({
+        name: 'open-counts',
+        text: `select run_id, count(*) as open from dispatches where run_id = any($1) and state < ${FIRST_END} group by run_id`,
+        values: [runIds],
+      });
+      return new Map(rows.map((row) => [row.run_id, row.open]));
+    },
+
+    async unended() {
+      // By the first open dispatch of each run: to count them all took seconds where much was open.
+      const { rows } = await query<{ id: string }>({
+        name: 'unended',
+        text: `select r.id from runs r
+          left join lateral (select true as open from dispatches d where d.run_id = r.id and d.state < ${FIRST_END} limit 1) d on true
+          where r.ended_at is null and d.open is null`,
+      });
+      return rows.map((row) => row.id);
     },
 
     async shiftDeadlines(byMs) {

@@ -50,7 +50,7 @@ export function startSweeper(deps: SweeperDeps, config: SweeperConfig): { stop()
     desk.changedInStore(await store.sweep({ now, sentGraceMs: config.sentGraceMs, lostAfterMs: config.lostAfterMs }));
     if (clock.nowMs() - redeliveredMs >= redeliverInMs) await redeliver(now);
     if (sweeps++ % GROOM_EVERY_SWEEPS === 0) {
-      await desk.recount();
+      await desk.endRuns();
       grooming = true;
     }
     // A piece at a time: what expires does not wait for a long history to be deleted.

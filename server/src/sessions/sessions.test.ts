@@ -29,8 +29,7 @@ function replica(given: { owed?: Partial<SessionsDeps['owed']>; store?: Partial<
     output() {},
     opened() {},
     changedInStore() {},
-    start: nothing,
-    recount: nothing,
+    endRuns: nothing,
     idle: nothing,
     fault: () => undefined,
   };
