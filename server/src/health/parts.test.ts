@@ -14,11 +14,15 @@ describe('a heartbeat', () => {
     expect(problemOf('rules', beat({ rulesCheckedMsAgo: 60_000 }))).toMatch(/rules .* 60 s/);
     expect(problemOf('rules', beat({ rulesCheckedMsAgo: 0 }))).toBeUndefined();
   });
-  it('names a fault, which is that of the part it speaks of', () => {
-    const journal = beat({ fault: 'journal: no space left on device' });
-    const rules = beat({ fault: 'rules: the event spool cannot be written: no space left on device' });
-    expect([problemOf('executor', journal), problemOf('rules', journal)]).toEqual([journal.fault, undefined]);
-    expect([problemOf('executor', rules), problemOf('rules', rules)]).toEqual([undefined, rules.fault]);
+  it('names faults, each of which is that of the part it speaks of', () => {
+    const both = beat({ fault: 'journal: no space left on device; event spool: no space left on device' });
+    expect(problemOf('executor', both)).toBe('journal: no space left on device');
+    expect(problemOf('rules', both)).toBe('event spool: no space left on device');
+    expect(problemOf('rules', beat({ fault: 'rule engine: x' }))).toBe('rule engine: x');
+  });
+  it('with a log that cannot be read is that of an agent whose parts work', () => {
+    const unreadable = beat({ fault: 'kernel: permission denied' });
+    expect([problemOf('executor', unreadable), problemOf('rules', unreadable)]).toEqual([undefined, undefined]);
   });
 });
 

@@ -18,20 +18,23 @@ export type PartState =
 const STALE_MS = 35_000;
 const MAX_FAULT_CHARS = 500;
 
+/** How the fault of a heartbeat begins, by the part that it is one of. A log that cannot be read is no fault of either. */
+const FAULTS = { executor: /^journal\b/, rules: /^(rule engine|event spool)\b/ } as const satisfies Record<
+  Part,
+  RegExp
+>;
+
 /** What the part does not do, in words; undefined when all is well, or nothing is known. */
 export function problemOf(part: Part, heartbeat: Heartbeat): string | undefined {
   const { executorCheckedMsAgo, rulesCheckedMsAgo, fault } = heartbeat;
-  if (fault !== '' && partOfFault(fault) === part) return fault.slice(0, MAX_FAULT_CHARS);
+  const said = fault.split('; ').find((each) => FAULTS[part].test(each));
+  if (said !== undefined) return said.slice(0, MAX_FAULT_CHARS);
   const checkedMsAgo = part === 'executor' ? executorCheckedMsAgo : rulesCheckedMsAgo;
   if (checkedMsAgo <= STALE_MS) return undefined;
   const seconds = Math.round(checkedMsAgo / 1_000);
   return part === 'executor'
     ? `it could not write its journal for ${seconds} s: the disk hangs, or the process does`
     : `no event came through its rules to its spool for ${seconds} s`;
-}
-
-function partOfFault(fault: string): Part {
-  return /^(rules|events|spool)\b/.test(fault) ? 'rules' : 'executor';
 }
 
 /** @param problem what this heartbeat says of the part. @returns undefined: it is well */
