@@ -165,6 +165,10 @@ export const ERRORS = {
   RUN_UNKNOWN: { means: 'There is no such run.', doNext: '`openline runs list` shows the runs.' },
   AGENT_UNKNOWN: { means: 'There is no such agent.', doNext: '`openline agents list` shows the agents.' },
   AGENT_CONNECTED: { means: 'The agent is connected, so it cannot be deleted.', doNext: 'Stop it, or revoke it.' },
+  ALERT_UNKNOWN: {
+    means: 'There is no such alert (any more: closed alerts are groomed).',
+    doNext: '`openline alerts` shows the open ones, `openline alerts --state all` also those that were closed.',
+  },
   PACK_UNKNOWN: {
     means: 'There is no such pack, or no such version of it.',
     doNext: '`openline packs list` shows the packs.',

@@ -3,7 +3,17 @@ import type { SessionObserver } from './sessions.ts';
 
 /** Kinds by their field number in the .proto file, for the frame counters. */
 const KINDS = {
-  up: ['unknown', 'hello', 'heartbeat', 'task_reports', 'task_output', 'pack_status', 'goodbye', 'unsupported'],
+  up: [
+    'unknown',
+    'hello',
+    'heartbeat',
+    'task_reports',
+    'task_output',
+    'pack_status',
+    'goodbye',
+    'unsupported',
+    'event_batch',
+  ],
   down: [
     'unknown',
     'welcome',
@@ -16,6 +26,9 @@ const KINDS = {
     'reconnect',
     'disconnect',
     'unsupported',
+    'event_ack',
+    'policy',
+    'reset_monitor',
   ],
 } as const;
 
