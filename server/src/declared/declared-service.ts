@@ -132,18 +132,15 @@ export async function createDeclaredService(deps: DeclaredDeps): Promise<Declare
   async function write(by: Principal, documents: readonly DeclaredDocument[], problems: () => string[], tx: Tx) {
     await lockDeclared(tx);
     const rows = new Map((await readRows(tx.query)).rows.map((row) => [`${row.kind}/${row.name}`, row]));
-    const wanted = new Set([...rows.keys(), ...documents.map(({ entry, name }) => `${entry.kind}/${name}`)]);
-    if (wanted.size > MAX_OBJECTS) {
+    const after = new Map([...rows].map(([key, row]) => [key, parse(row)]));
+    for (const { entry, name, parsed } of documents) after.set(`${entry.kind}/${name}`, parsed);
+    if (after.size > MAX_OBJECTS) {
       throw new OpenlineError(
         'DECLARED_INVALID',
-        `there would be ${wanted.size} objects; at most ${MAX_OBJECTS} may be`,
+        `there would be ${after.size} objects; at most ${MAX_OBJECTS} may be`,
       );
     }
-    for (const { parsed, report } of documents) {
-      for (const { kind, name, at } of parsed.references) {
-        if (!wanted.has(`${kind}/${name}`)) report.add(at, `there is no ${kind} '${name}', here or on the server`);
-      }
-    }
+    checkReferences(documents, after);
     refuse(problems());
     const applied: AppliedObject[] = [];
     const changes: { entry: KindEntry; change: ObjectChange }[] = [];
@@ -232,6 +229,27 @@ export async function createDeclaredService(deps: DeclaredDeps): Promise<Declare
   // When the database does not answer, what was loaded last goes on holding.
   const timer = setInterval(() => void self.refresh().catch(() => {}), REFRESH_MS);
   return self;
+}
+
+/** Of what is given, and of what is there already and refers to it. @param after by "kind/name"; undefined: it cannot be read */
+function checkReferences(
+  documents: readonly DeclaredDocument[],
+  after: ReadonlyMap<string, ParsedObject | undefined>,
+): void {
+  const given = new Map(documents.map((document) => [`${document.entry.kind}/${document.name}`, document]));
+  for (const [key, object] of after) {
+    for (const { kind, name, at, unless } of object?.references ?? []) {
+      const target = `${kind}/${name}`;
+      const refused = unless !== undefined && after.get(target)?.traits.has(unless.trait) ? unless.message : undefined;
+      const document = given.get(key);
+      if (document === undefined) {
+        const changed = given.get(target);
+        if (refused !== undefined) changed?.report.add(changed.at, `${key} refers to it, and ${refused}`);
+      } else if (!after.has(target)) {
+        document.report.add(at, `there is no ${kind} '${name}', here or on the server`);
+      } else if (refused !== undefined) document.report.add(at, refused);
+    }
+  }
 }
 
 function unknownObject(kind: string, name: string): OpenlineError {

@@ -26,12 +26,21 @@ const cups: DeclaredKind<Cup> = {
     if (node.kind !== 'map') return void report.add(node.at, 'a cup is a mapping');
     const on = node.entries.get('on')?.value;
     const name = textOf(report, on, "'on'", 100);
-    if (on !== undefined && name !== undefined) refer('Table', name, on.at);
+    const unless = { trait: 'broken', message: 'that table is broken' };
+    if (on !== undefined && name !== undefined) refer('Table', name, on.at, unless);
     const size = integerOf(report, node.entries.get('size')?.value, "'size'", 1, 9);
     return { size: size ?? 1, on: name };
   },
 };
-const tables: DeclaredKind<null> = { kind: 'Table', plural: 'tables', role: 'admin', parse: () => null };
+const tables: DeclaredKind<null> = {
+  kind: 'Table',
+  plural: 'tables',
+  role: 'admin',
+  parse(node, { trait }) {
+    if (node.kind === 'map' && node.entries.has('broken')) trait('broken');
+    return null;
+  },
+};
 
 const doc = (kind: string, name: string, spec: string) =>
   `apiVersion: openline.dev/v1\nkind: ${kind}\nmetadata: {name: ${name}}\nspec: ${spec}\n`;
@@ -138,6 +147,18 @@ describe('an object that needs another', () => {
     await apply(doc('Cup', 'red', '{on: round}'), doc('Table', 'round', '{}'));
     await apply(doc('Cup', 'blue', '{on: round}'));
     expect(held.list()).toHaveLength(2);
+  });
+
+  it('is refused when the other is not fit for it, whichever of the two comes later', async () => {
+    const { apply } = await setUp();
+    const broken = doc('Table', 'round', '{broken: true}');
+    await expect(apply(broken, doc('Cup', 'red', '{on: round}'))).rejects.toMatchObject({
+      message: 'a.yaml:9:12: that table is broken',
+    });
+    await apply(doc('Table', 'round', '{}'), doc('Cup', 'red', '{on: round}'));
+    await expect(apply(broken)).rejects.toMatchObject({
+      message: 'a.yaml:3:18: Cup/red refers to it, and that table is broken',
+    });
   });
 
   it('keeps the other from being deleted', async () => {

@@ -30,7 +30,9 @@ export interface ParseContext {
   /** `metadata.name`. */
   readonly name: string;
   /** The object needs another one: that must be there once everything is applied, and cannot be deleted while this one is. */
-  refer(kind: string, name: string, at: number): void;
+  refer(kind: string, name: string, at: number, unless?: { readonly trait: string; readonly message: string }): void;
+  /** What others that refer to this object must know of it; see `unless` of `refer`: with that trait, it is refused with that message. */
+  trait(name: string): void;
 }
 
 export interface DeclaredObject<Spec> {

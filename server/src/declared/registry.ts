@@ -8,6 +8,8 @@ export interface Reference {
   readonly kind: string;
   readonly name: string;
   readonly at: number;
+  /** The other one must not have this trait. */
+  readonly unless: { readonly trait: string; readonly message: string } | undefined;
 }
 
 /** What the frame does with a kind without knowing its Spec. */
@@ -28,6 +30,7 @@ export interface KindEntry {
 /** A spec that was read, and that only its own kind can look into. */
 export interface ParsedObject {
   readonly references: readonly Reference[];
+  readonly traits: ReadonlySet<string>;
   readonly box: object;
 }
 
@@ -92,16 +95,18 @@ function entryOf<Spec>(kind: DeclaredKind<Spec>): { entry: KindEntry; declared: 
     role: kind.role,
     parse(node, report, name) {
       const references: Reference[] = [];
+      const traits = new Set<string>();
       const before = report.count();
       const spec = kind.parse(node, {
         report,
         name,
-        refer: (to, target, at) => void references.push({ kind: to, name: target, at }),
+        refer: (to, target, at, unless) => void references.push({ kind: to, name: target, at, unless }),
+        trait: (trait) => void traits.add(trait),
       });
       if (spec === undefined || report.count() > before) return undefined;
       const box = {};
       specs.set(box, { spec });
-      return { references, box };
+      return { references, traits, box };
     },
     load(objects) {
       list = objects
