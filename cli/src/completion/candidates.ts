@@ -1,6 +1,6 @@
 import type { OperatorClient } from '../client/client.ts';
 import { configPath, readConfig } from '../config/file.ts';
-import { locate } from '../config/locate.ts';
+import { type ConnectionFlags, locate } from '../config/locate.ts';
 import type { Io } from '../io.ts';
 
 export interface Candidate {
@@ -16,55 +16,17 @@ export type Source =
 /** At a prompt one waits for nothing. Milliseconds. */
 const SERVER_MS = 1_500;
 
-const BY_OPTION: Readonly<Record<string, 'targets' | 'agents' | 'contexts' | 'tasks'>> = {
-  '--on': 'targets',
-  '-l': 'targets',
-  '--selector': 'targets',
-  '-t': 'agents',
-  '--target': 'agents',
-  '--agent': 'agents',
-  '--context': 'contexts',
-  '--task': 'tasks',
-};
+/** What a selector can say without quotes of its own; agents choose their labels, and may choose strange ones. */
+const SAYABLE = /^[^\s,()=!]*$/;
 
-const BY_COMMAND: readonly [RegExp, Exclude<Source['kind'], 'parameters' | 'declared'>][] = [
-  [/^run$/, 'tasks'],
-  [/^runs (show|watch|output|cancel|retry)$/, 'runs'],
-  [/^agents (show|revoke|delete)$/, 'agents'],
-  [/^trace$/, 'agents'],
-  [/^packs show$/, 'tasks'],
-  [/^packs (pull|remove)$/, 'packs'],
-  [/^context (use|set)$/, 'contexts'],
-  [/^completion$/, 'shells'],
-  [/^(get|delete)$/, 'kinds'],
-];
-
-/** What the word under the cursor names; undefined: commands and flags, which the tree itself knows. Pure. */
-export function wantedSource(words: readonly string[]): Source | undefined {
-  const current = words.at(-1) ?? '';
-  if (current.startsWith('-')) return undefined;
-  const before = words.slice(0, -1);
-  const last = before.at(-1) ?? '';
-  if (last === '--param' || last === '-p' || last === '--param-file') {
-    const task = before.find((word) => /^[\w.@-]+\/[\w.-]+$/.test(word));
-    return task === undefined ? undefined : { kind: 'parameters', task };
-  }
-  const byOption = BY_OPTION[last];
-  if (byOption !== undefined) return { kind: byOption };
-  const names = before.filter((word, index) => !word.startsWith('-') && !(before[index - 1] ?? '').startsWith('--'));
-  const kind = BY_COMMAND.find(([pattern]) => pattern.test(names.join(' ')))?.[1];
-  if (kind !== undefined) return { kind };
-  const of = /^(?:get|delete) (\S+)/.exec(names.join(' '))?.[1];
-  return of === undefined ? undefined : { kind: 'declared', of };
-}
-
-export async function candidatesFor(source: Source, io: Io): Promise<Candidate[]> {
+/** @throws what the way to the server throws; the caller is a prompt, and has nobody to tell */
+export async function candidatesFor(source: Source, flags: ConnectionFlags, io: Io): Promise<Candidate[]> {
   if (source.kind === 'shells') return ['bash', 'zsh', 'fish'].map((value) => ({ value, description: '' }));
   if (source.kind === 'contexts') {
     const { contexts } = await readConfig(configPath(io.env, io.home));
     return contexts.map((context) => ({ value: context.name, description: context.server }));
   }
-  const connection = await locate({}, io);
+  const connection = await locate(flags, io);
   const { createClient } = await import('../client/client.ts');
   const client = createClient(connection);
   try {
@@ -103,7 +65,9 @@ async function ask(client: OperatorClient, source: Source): Promise<Candidate[]>
         soon,
       );
       const pairs = new Set(
-        agents.flatMap((agent) => Object.entries(agent.labels).map(([key, value]) => `${key}=${value}`)),
+        agents.flatMap((agent) =>
+          Object.entries(agent.labels).flatMap(([key, value]) => (SAYABLE.test(value) ? [`${key}=${value}`] : [])),
+        ),
       );
       return [
         { value: 'all', description: `${agents.length} agents` },
