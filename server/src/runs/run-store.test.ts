@@ -278,6 +278,13 @@ describe('a run', () => {
       ]),
     });
   });
+  it('that nobody ended is found when nothing of it is open any more', async () => {
+    const rejected = await submitted([target('a', 'rejected'), target('b', 'rejected')]);
+    await submitted([target('a', 'rejected'), target('b')]);
+    expect(await store.unended()).toEqual([rejected]);
+    await store.closeRuns([rejected], at);
+    expect(await store.unended()).toEqual([]);
+  });
   it('keeps its end and gets new counts when a lost target turns out to have succeeded', async () => {
     await enrol('a');
     const id = await submitted([target('a')]);
