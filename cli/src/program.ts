@@ -189,7 +189,7 @@ export interface Tools {
 function addPacks(program: Command, { io, output, flagsOf, collect, run }: Tools): void {
   const packs = program
     .command('packs')
-    .description('packs: list, show, push, pull, remove, sign, verify, keygen, lint');
+    .description('packs: list, show, push, pull, remove, sign, verify, keygen, lint, test');
   packs
     .command('list')
     .alias('ls')
@@ -263,6 +263,13 @@ function addPacks(program: Command, { io, output, flagsOf, collect, run }: Tools
     .description('check pack files without a server; problems as file:line:column')
     .argument('<file...>', 'pack files')
     .action(async (files: string[]) => run((await import('./commands/pack-files.ts')).lintCommand(files, io)));
+  packs
+    .command('test')
+    .description(
+      'play the tests of packs, NAME.test.yaml beside NAME.yaml: events and samples in, states and alerts out',
+    )
+    .argument('[path...]', 'tests, packs, or folders with them (default: this folder)')
+    .action(async (paths: string[]) => run((await import('./commands/pack-test.ts')).testCommand(paths, io)));
 }
 
 function addAccess(program: Command, { io, output, flagsOf, collect, run }: Tools): void {

@@ -1,9 +1,11 @@
 import { open, readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import type { Pack } from '@openline/packs';
 import { isErrno } from '../config/file.ts';
 import { candidates, findLocalServer, readSecret } from '../config/local-server.ts';
 import { CliError, EXIT, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
+import { plural } from '../render/text.ts';
 
 /** A path, or the name of a pack that we ship. @throws CliError PACK_UNKNOWN, REQUEST_INVALID */
 export async function findPackFile(file: string, io: Pick<Io, 'cwd'>): Promise<{ path: string; content: Buffer }> {
@@ -150,6 +152,15 @@ async function write(path: string, text: string, mode: number, overwrite: boolea
   }
 }
 
+function contentsOf({ tasks, rules, monitors }: Pack): string {
+  const counts = [
+    [tasks.size, 'task'],
+    [rules.size, 'rule'],
+    [monitors.size, 'monitor'],
+  ] as const;
+  return counts.flatMap(([count, what]) => (count === 0 ? [] : plural(count, what))).join(', ');
+}
+
 export async function lintCommand(files: readonly string[], io: Io): Promise<number> {
   const { parsePack } = await import('@openline/packs');
   let broken = 0;
@@ -157,7 +168,7 @@ export async function lintCommand(files: readonly string[], io: Io): Promise<num
     const { content } = await findPackFile(file, io);
     try {
       const pack = parsePack(content, file);
-      io.out.write(`${file}: ${pack.name} ${pack.version}, ${pack.tasks.size} tasks, no problems\n`);
+      io.out.write(`${file}: ${pack.name} ${pack.version}, ${contentsOf(pack)}, no problems\n`);
     } catch (error) {
       broken += 1;
       // Each line is file:line:column: sentence, as editors and CI read it.

@@ -19,6 +19,7 @@ export const VARIABLES = {
   instance: 'string',
   state: 'string',
   diagnostic: 'dyn',
+  i: 'int',
 } as const;
 export type Variable = keyof typeof VARIABLES;
 

@@ -66,8 +66,8 @@ export function compileAnswer(answer: TaskAnswer, ownPack: string): AnswerTexts 
   };
 }
 
-/** @throws Error when an expression in it fails */
-function compileValue(value: unknown): (context: Context) => unknown {
+/** A value with templates in it, at any depth. @throws Error (what it returns) when an expression in it fails */
+export function compileValue(value: unknown): (context: Context) => unknown {
   if (typeof value === 'string') return compileTextValue(value);
   if (Array.isArray(value)) {
     const items = value.map(compileValue);

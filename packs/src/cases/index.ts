@@ -1,0 +1,3 @@
+export type { PackCase } from './case.ts';
+export { parseCases } from './parse.ts';
+export { type CaseFailure, type CaseResult, runCase } from './run.ts';
