@@ -16,6 +16,9 @@ import { createEnrollmentService } from './enrollment/enrollment-service.ts';
 import { ensurePackKey, openTrustedKeys, TRUSTED_KEYS_DIR } from './enrollment/trusted-keys.ts';
 import { createPackService } from './packs/create-pack-service.ts';
 import { readPackHolders } from './packs/pack-holders.ts';
+import { heartbeatPolicyKind } from './policy/heartbeat-policy.ts';
+import { overrideKind } from './policy/override.ts';
+import { createPolicies } from './policy/policies.ts';
 import { createRunService } from './runs/create-run-service.ts';
 import { createDispatchDesk, type DispatchDesk } from './runs/desk.ts';
 import { createRunHub } from './runs/hub.ts';
@@ -71,6 +74,13 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     const audit = createAuditLog({ db });
     // Each domain registers its kinds before the service loads what is stored.
     const declaredKinds = createDeclaredRegistry();
+    const policies = createPolicies(
+      {
+        overrides: declaredKinds.register(overrideKind),
+        heartbeats: declaredKinds.register(heartbeatPolicyKind),
+      },
+      { intervalMs: config.heartbeatIntervalMs, silenceMs: config.offlineAfterMs, stoppedAfterMs: 900_000 },
+    );
     const access = createAccessService({ db, audit, clock, log });
     const ca = await openCertificateAuthority(config, clock);
     const enrollment = createEnrollmentService({ db, ca, audit, clock, metrics });
@@ -123,6 +133,8 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         store: createSessionStore(pool, loseUnknown),
         desk,
         events: watching.events,
+        policies,
+        watcher: { opened() {}, closed() {}, heartbeat() {} },
         owed: runStore,
         packsWanted() {
           const wanted = packs.wanted().map(({ digest, pack }) => ({ digest, name: pack.name, version: pack.version }));

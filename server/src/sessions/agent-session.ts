@@ -1,4 +1,5 @@
 import { type AgentMessage, DisconnectCode, type Heartbeat, type Hello, ServerMessage } from '@openline/proto/agent';
+import type { AgentPolicy } from '../policy/policies.ts';
 import { decodeAgentMessage, encode, frameDetail, kindName } from './frames.ts';
 import type { Link } from './link.ts';
 import { Load } from './load.ts';
@@ -21,17 +22,22 @@ export interface SessionOwner {
   welcome(session: AgentSession): void;
   deliver(session: AgentSession, message: NonNullable<AgentMessage['kind']>): void;
   closed(session: AgentSession, code: CloseCode, why: string): void;
+  heartbeat(session: AgentSession, heartbeat: Heartbeat): void;
   /** Results to be forgotten, which the agent was not told yet. */
   committed(agentId: string): string[];
   /** @param field number of the message's kind in the .proto file */
   frame(direction: 'up' | 'down', field: number, bytes: number): void;
 }
 
+/** What a Hello offers that an agent takes up: rules and monitors, and the policy for them. */
+export const EVENTS_CAPABILITY = 'events';
+
 /** gRPC's prefix of every message. */
 const PREFIX_BYTES = 5;
 
 const DISCONNECT_CODES = {
   ENDED_BY_AGENT: DisconnectCode.DISCONNECT_CODE_UNSPECIFIED,
+  GOODBYE: DisconnectCode.DISCONNECT_CODE_UNSPECIFIED,
   SERVER_STOPS: DisconnectCode.DISCONNECT_CODE_SERVER_BUSY,
   SESSION_SUPERSEDED: DisconnectCode.DISCONNECT_CODE_SUPERSEDED,
   AGENT_REVOKED: DisconnectCode.DISCONNECT_CODE_REVOKED,
@@ -58,6 +64,12 @@ export class AgentSession {
   /** The process that had the session before: what its Hello does not name it may have accepted since it was written. */
   sameProcess = false;
   lastHeartbeat: Heartbeat | undefined;
+  /** When it was last heard in a ready session, which may have ended since. */
+  heardMs = 0;
+  /** What it was told last that holds on it. */
+  policy: AgentPolicy | undefined;
+  /** It takes Policy, EventAck and ResetMonitor. */
+  takesPolicy = false;
   /** What the agent has in hand. */
   readonly load = new Load();
   messagesUp = 0;
@@ -96,6 +108,7 @@ export class AgentSession {
   input(input: Input, message?: NonNullable<AgentMessage['kind']>): void {
     const [next, actions] = step(this.#state, input, this.#owner.nowMs(), this.#owner.policy);
     this.#state = next;
+    if (next.kind === 'ready') this.heardMs = next.heardMs;
     for (const action of actions) this.#perform(action, message);
   }
 
@@ -121,6 +134,7 @@ export class AgentSession {
       case 'hello':
         this.hello = kind.value;
         this.load.hello(kind.value);
+        this.takesPolicy = kind.value.capabilities.includes(EVENTS_CAPABILITY);
         this.input({ kind: 'hello', protocolMin: kind.value.protocolMin, protocolMax: kind.value.protocolMax });
         break;
       case 'heartbeat':
@@ -143,6 +157,7 @@ export class AgentSession {
         if (message?.$case !== 'heartbeat') return;
         this.lastHeartbeat = message.value;
         this.#acknowledge(message.value.seq);
+        this.#owner.heartbeat(this, message.value);
         return;
       case 'deliver':
         if (message !== undefined) this.#owner.deliver(this, message);

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import type { Attributes } from '../agents/selector.ts';
 import { createQuery } from '../db/query.ts';
 
 /** What a Hello writes. */
@@ -18,7 +19,8 @@ export interface HelloRecord {
 export type Opened =
   | {
       readonly kind: 'opened';
-      readonly agentName: string;
+      /** Its pinned labels included. */
+      readonly agent: Attributes;
       readonly epoch: number;
       readonly journalReplaced: boolean;
       readonly sameProcess: boolean;
@@ -75,7 +77,7 @@ export function createSessionStore(
       // Before the new name is stored: a crash between the two must not make the old journal's dispatches look deliverable.
       if (replaced.length > 0) await loseUnknown([...replacedIds], now);
 
-      const updated = await query<{ id: string; name: string; epoch: number }>({
+      const updated = await query<{ id: string; name: string; epoch: number; pinned_labels: Record<string, string> }>({
         name: 'hello-write',
         text: `
           update agents a set epoch = a.epoch + 1, online = true, connected_at = $2, last_seen_at = $2, journal_id = h.journal_id,
@@ -85,7 +87,7 @@ export function createSessionStore(
           from unnest($1::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[], $9::text[])
             as h(id, journal_id, version, labels, facts, remote_address, expires_ms, instance_id)
           where a.id = h.id and a.revoked_at is null
-          returning a.id, a.name, a.epoch`,
+          returning a.id, a.name, a.epoch, a.pinned_labels`,
         values: [
           ids,
           now,
@@ -114,7 +116,7 @@ export function createSessionStore(
       });
 
       const after = new Map(updated.rows.map((row) => [row.id, row]));
-      const instances = new Map(hellos.map((h) => [h.agentId, h.instanceId]));
+      const said = new Map(hellos.map((h) => [h.agentId, h]));
       return new Map(
         ids.map((id): [string, Opened] => {
           const row = after.get(id);
@@ -123,10 +125,15 @@ export function createSessionStore(
               id,
               {
                 kind: 'opened',
-                agentName: row.name,
+                agent: {
+                  id,
+                  name: row.name,
+                  labels: { ...said.get(id)?.labels, ...row.pinned_labels },
+                  facts: said.get(id)?.facts ?? {},
+                },
                 epoch: row.epoch,
                 journalReplaced: replacedIds.has(id),
-                sameProcess: before.get(id)?.instance_id === instances.get(id),
+                sameProcess: before.get(id)?.instance_id === said.get(id)?.instanceId,
               },
             ];
           }

@@ -6,11 +6,10 @@ const policy: SessionPolicy = {
   protocolMin: 2,
   protocolMax: 3,
   greetingMs: 15_000,
-  silenceMs: 45_000,
   queueLimitBytes: 1_000,
 };
 const greeting: Session = { kind: 'greeting', sinceMs: 0 };
-const ready: Session = { kind: 'ready', heardMs: 0, epoch: 7 };
+const ready: Session = { kind: 'ready', heardMs: 0, epoch: 7, silenceMs: 45_000, nextSilenceMs: 45_000 };
 const hello: Input = { kind: 'hello', protocolMin: 1, protocolMax: 2 };
 const tick: Input = { kind: 'tick', certificateExpired: false, queuedBytes: 0 };
 
@@ -48,6 +47,18 @@ describe('a ready session', () => {
     const [afterHeartbeat] = run(ready, { kind: 'heartbeat' }, 40_000);
     expect(run(afterHeartbeat, tick, 46_000)[0].kind).toBe('ready');
   });
+  it('tolerates more silence as soon as its policy does', () => {
+    const [longer] = run(ready, { kind: 'policy', silenceMs: 90_000 }, 44_000);
+    expect(run(longer, tick, 90_000)[0].kind).toBe('ready');
+    expect(closeCode(run(longer, tick, 90_001)[0])).toBe('AGENT_SILENT');
+  });
+  it('tolerates less only from the next heartbeat on: its agent may not know of it yet', () => {
+    const [shorter] = run(ready, { kind: 'policy', silenceMs: 1_000 }, 40_000);
+    expect(run(shorter, tick, 45_000)[0].kind).toBe('ready');
+    const [beaten] = run(shorter, { kind: 'heartbeat' }, 45_000);
+    expect(run(beaten, tick, 46_000)[0].kind).toBe('ready');
+    expect(closeCode(run(beaten, tick, 46_001)[0])).toBe('AGENT_SILENT');
+  });
   it('is closed when its agent does not read', () => {
     expect(run(ready, { ...tick, queuedBytes: 1_000 })[0].kind).toBe('ready');
     expect(closeCode(run(ready, { ...tick, queuedBytes: 1_001 })[0])).toBe('AGENT_TOO_SLOW');
@@ -65,7 +76,8 @@ describe('whatever happens to a session', () => {
   const inputs = fc.array(
     fc.oneof(
       fc.record({ kind: fc.constant('hello' as const), protocolMin: fc.nat(4), protocolMax: fc.nat(4) }),
-      fc.record({ kind: fc.constant('opened' as const), epoch: fc.nat() }),
+      fc.record({ kind: fc.constant('opened' as const), epoch: fc.nat(), silenceMs: fc.nat(100_000) }),
+      fc.record({ kind: fc.constant('policy' as const), silenceMs: fc.nat(100_000) }),
       fc.record({ kind: fc.constant('tick' as const), certificateExpired: fc.boolean(), queuedBytes: fc.nat(2_000) }),
       fc.constantFrom<Input>({ kind: 'heartbeat' }, { kind: 'message' }, { kind: 'streamEnded' }),
       fc.record({ kind: fc.constant('nonsense' as const), what: fc.string() }),

@@ -6,11 +6,21 @@ export type Session =
   | { readonly kind: 'greeting'; readonly sinceMs: number }
   /** Hello is being written to the store. */
   | { readonly kind: 'opening'; readonly sinceMs: number }
-  | { readonly kind: 'ready'; readonly heardMs: number; readonly epoch: number }
+  | {
+      readonly kind: 'ready';
+      readonly heardMs: number;
+      readonly epoch: number;
+      /** Silence after which the agent counts as offline. */
+      readonly silenceMs: number;
+      /** The same from its next heartbeat on: it may not have heard of a new interval yet. */
+      readonly nextSilenceMs: number;
+    }
   | { readonly kind: 'closed'; readonly code: CloseCode };
 
 export type CloseCode =
   | 'ENDED_BY_AGENT'
+  /** The agent said that it stops. */
+  | 'GOODBYE'
   | 'SERVER_STOPS'
   | Extract<
       ErrorCode,
@@ -31,7 +41,9 @@ export type CloseCode =
 export type Input =
   | { readonly kind: 'hello'; readonly protocolMin: number; readonly protocolMax: number }
   /** The store has given the session its epoch. */
-  | { readonly kind: 'opened'; readonly epoch: number }
+  | { readonly kind: 'opened'; readonly epoch: number; readonly silenceMs: number }
+  /** Another heartbeat policy holds now. */
+  | { readonly kind: 'policy'; readonly silenceMs: number }
   | { readonly kind: 'heartbeat' }
   /** Any other message of the protocol. */
   | { readonly kind: 'message' }
@@ -53,8 +65,6 @@ export interface SessionPolicy {
   readonly protocolMax: number;
   /** From the opening of the stream to Hello, and from Hello to Welcome. */
   readonly greetingMs: number;
-  /** Silence after which the agent counts as offline. */
-  readonly silenceMs: number;
   readonly queueLimitBytes: number;
 }
 
@@ -85,10 +95,24 @@ export function step(
       return [{ kind: 'opening', sinceMs: nowMs }, [{ kind: 'open' }]];
     case 'opened':
       if (session.kind !== 'opening') return [session, []];
-      return [{ kind: 'ready', heardMs: nowMs, epoch: input.epoch }, [{ kind: 'welcome' }]];
+      return [
+        {
+          kind: 'ready',
+          heardMs: nowMs,
+          epoch: input.epoch,
+          silenceMs: input.silenceMs,
+          nextSilenceMs: input.silenceMs,
+        },
+        [{ kind: 'welcome' }],
+      ];
+    case 'policy': {
+      if (session.kind !== 'ready') return [session, []];
+      const { silenceMs } = input;
+      return [{ ...session, silenceMs: Math.max(session.silenceMs, silenceMs), nextSilenceMs: silenceMs }, []];
+    }
     case 'heartbeat':
       if (session.kind !== 'ready') return close('PROTOCOL_VIOLATION', 'a heartbeat came before Welcome');
-      return [{ ...session, heardMs: nowMs }, [{ kind: 'acknowledge' }]];
+      return [{ ...session, heardMs: nowMs, silenceMs: session.nextSilenceMs }, [{ kind: 'acknowledge' }]];
     case 'message':
       if (session.kind !== 'ready') return close('PROTOCOL_VIOLATION', 'a message came before Welcome');
       // Only a heartbeat proves that the executor works: other messages do not postpone the silence.
@@ -117,8 +141,8 @@ function onTick(
       if (nowMs - session.sinceMs <= policy.greetingMs) return [session, []];
       return close('STORE_UNAVAILABLE', `the session could not be stored within ${policy.greetingMs} ms`);
     case 'ready':
-      if (nowMs - session.heardMs <= policy.silenceMs) return [session, []];
-      return close('AGENT_SILENT', `no heartbeat came within ${policy.silenceMs} ms`);
+      if (nowMs - session.heardMs <= session.silenceMs) return [session, []];
+      return close('AGENT_SILENT', `no heartbeat came within ${session.silenceMs} ms`);
     default:
       return session satisfies never;
   }

@@ -1,6 +1,7 @@
-import { AgentMessage, Hello, ServerMessage } from '@openline/proto/agent';
+import { AgentMessage, Heartbeat, Hello, Policy, ServerMessage } from '@openline/proto/agent';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../clock.ts';
+import type { AgentPolicy } from '../policy/policies.ts';
 import type { DispatchDesk } from '../runs/desk.ts';
 import type { DispatchChange } from '../runs/dispatch.ts';
 import type { OwedDispatch } from '../runs/owed-store.ts';
@@ -20,6 +21,16 @@ const owed = (over: Partial<OwedDispatch> = {}): OwedDispatch => ({
   ...over,
 });
 
+const aboutOf = (id: string) => ({ id, name: id, labels: {}, facts: {} });
+
+function policyOf(silenceMs: number, watchName: string): AgentPolicy {
+  const value = Policy.create({ heartbeatIntervalMs: 7, overrides: [{ packName: 'p', watchName }] });
+  return {
+    heartbeat: { intervalMs: 7, silenceMs, stoppedAfterMs: undefined, alert: true, severity: 'critical' },
+    message: Buffer.from(ServerMessage.encode({ kind: { $case: 'policy', value } }).finish()),
+  };
+}
+
 /** One replica whose store is made of what each test gives; agents say and hear messages. */
 function replica(given: { owed?: Partial<SessionsDeps['owed']>; store?: Partial<SessionStore> } = {}) {
   const changes: DispatchChange[] = [];
@@ -34,12 +45,14 @@ function replica(given: { owed?: Partial<SessionsDeps['owed']>; store?: Partial<
     fault: () => undefined,
   };
   let epoch = 0;
+  const seen: string[] = [];
+  const policy = { current: policyOf(45_000, 'first') };
   const store: SessionStore = {
     open: async (hellos) =>
       new Map(
         hellos.map(({ agentId }) => [
           agentId,
-          { kind: 'opened', agentName: agentId, epoch: ++epoch, journalReplaced: false, sameProcess: false },
+          { kind: 'opened', agent: aboutOf(agentId), epoch: ++epoch, journalReplaced: false, sameProcess: false },
         ]),
       ),
     seen: nothing,
@@ -60,6 +73,12 @@ function replica(given: { owed?: Partial<SessionsDeps['owed']>; store?: Partial<
         orders: async () => [],
         ...given.owed,
       },
+      policies: { of: () => policy.current },
+      watcher: {
+        opened: (agent) => void seen.push(`${agent.id} is there`),
+        closed: (agentId, { code }) => void seen.push(`${agentId} is gone: ${code}`),
+        heartbeat: (agentId, { fault }) => void seen.push(`${agentId} beats: ${fault}`),
+      },
       packsWanted: () => Buffer.from(ServerMessage.encode({ kind: undefined }).finish()),
       clock: systemClock,
       random: () => 0,
@@ -74,11 +93,13 @@ function replica(given: { owed?: Partial<SessionsDeps['owed']>; store?: Partial<
         queuedBytes: none,
       },
     },
-    { heartbeatIntervalMs: 15_000, offlineAfterMs: 45_000, maxAgents: 1_000 },
+    { heartbeatIntervalMs: 15_000, maxAgents: 1_000 },
   );
   return {
     changes,
     sessions,
+    policy,
+    seen,
     connect(agentId: string, hello: Partial<Hello> = {}) {
       const heard: NonNullable<ServerMessage['kind']>[] = [];
       const link: Link = {
@@ -242,7 +263,13 @@ describe('what an agent says of itself', () => {
           return new Map(
             hellos.map((h) => [
               h.agentId,
-              { kind: 'opened', agentName: '', epoch: 1, journalReplaced: false, sameProcess: false } as const,
+              {
+                kind: 'opened',
+                agent: aboutOf(h.agentId),
+                epoch: 1,
+                journalReplaced: false,
+                sameProcess: false,
+              } as const,
             ]),
           );
         },
@@ -255,6 +282,52 @@ describe('what an agent says of itself', () => {
     say({ $case: 'packStatus', value: { packs: [pack] } });
     await until(() => states.length > 0);
     expect(JSON.stringify([records, states])).not.toContain('\\u0000');
+  });
+});
+
+describe('the policy of an agent', () => {
+  const watchesTold = (heard: readonly NonNullable<ServerMessage['kind']>[]) =>
+    heard.flatMap((kind) => (kind.$case === 'policy' ? kind.value.overrides.map(({ watchName }) => watchName) : []));
+
+  it('is told after Welcome, which names its heartbeat, and again when another one holds', async () => {
+    const { connect, sessions, policy } = replica();
+    const { heard, session } = connect('a', { capabilities: ['events'] });
+    await until(() => watchesTold(heard).length === 1);
+    expect(heard[0]).toMatchObject({ $case: 'welcome', value: { heartbeatIntervalMs: 7 } });
+    expect(heard[1]).toMatchObject({ $case: 'policy' });
+    sessions.policiesChanged([aboutOf('a'), aboutOf('somebody else')]);
+    policy.current = policyOf(90_000, 'second');
+    sessions.policiesChanged([aboutOf('a')]);
+    sessions.policiesChanged([aboutOf('a')]);
+    await until(() => watchesTold(heard).length === 2);
+    expect(watchesTold(heard)).toEqual(['first', 'second']);
+    expect(session.state).toMatchObject({ nextSilenceMs: 90_000 });
+  });
+  it('is not told to one that did not offer to take it', async () => {
+    const { connect } = replica();
+    const { heard, session } = connect('a');
+    await until(() => session.state.kind === 'ready' && heard.length > 0);
+    expect(watchesTold(heard)).toEqual([]);
+  });
+});
+
+describe('who watches lines', () => {
+  it('hears of each that comes, beats, and goes, and how it went', async () => {
+    const { connect, seen } = replica();
+    const { say, session } = connect('a');
+    await until(() => session.state.kind === 'ready');
+    say({ $case: 'heartbeat', value: Heartbeat.create({ fault: 'journal: full' }) });
+    say({ $case: 'goodbye', value: { reason: 'upgrade' } });
+    const second = connect('b');
+    await until(() => second.session.state.kind === 'ready');
+    second.session.streamEnded();
+    expect(seen).toEqual([
+      'a is there',
+      'a beats: journal: full',
+      'a is gone: GOODBYE',
+      'b is there',
+      'b is gone: ENDED_BY_AGENT',
+    ]);
   });
 });
 

@@ -1,12 +1,14 @@
 import type { Hello } from '@openline/proto/agent';
 import { PROTOCOL_MAX, PROTOCOL_MIN } from '@openline/proto/limits';
+import type { Attributes } from '../agents/selector.ts';
 import type { Clock } from '../clock.ts';
 import { createGroupCommit } from '../db/group-commit.ts';
 import type { EventDesk } from '../events/event-desk.ts';
+import type { Policies } from '../policy/policies.ts';
 import type { DispatchDesk } from '../runs/desk.ts';
 import type { AgentLines } from '../runs/lines.ts';
 import type { Owed, OwedStore } from '../runs/owed-store.ts';
-import { AgentSession, type SessionOwner } from './agent-session.ts';
+import { AgentSession, EVENTS_CAPABILITY, type SessionOwner } from './agent-session.ts';
 import { createArrivals } from './arrivals.ts';
 import { createCourier } from './courier.ts';
 import { encode } from './frames.ts';
@@ -17,12 +19,15 @@ import { type CloseCode, contest, type SessionPolicy } from './session.ts';
 import type { Opened, SessionStore } from './session-store.ts';
 import { type Stage, StageTimer } from './stages.ts';
 import { createUplink } from './uplink.ts';
+import type { LineWatcher } from './watcher.ts';
 
 export interface SessionsDeps {
   readonly store: SessionStore;
   readonly desk: DispatchDesk;
   readonly events: Pick<EventDesk, 'take'>;
   readonly owed: Pick<OwedStore, 'openAt' | 'takeQueued' | 'orders'>;
+  readonly policies: Pick<Policies, 'of'>;
+  readonly watcher: LineWatcher;
   /** The encoded PacksWanted. */
   packsWanted(): Buffer;
   readonly clock: Clock;
@@ -50,8 +55,8 @@ export interface SessionObserver {
 }
 
 export interface SessionsConfig {
+  /** How often presence is stored. */
   readonly heartbeatIntervalMs: number;
-  readonly offlineAfterMs: number;
   readonly maxAgents: number;
 }
 
@@ -72,6 +77,10 @@ export interface Sessions extends AgentLines {
   /** A dispatch has ended, and that is committed. */
   ended(runId: string, agentId: string): void;
   packsChanged(): void;
+  /** Another policy may hold on these. */
+  policiesChanged(agents: readonly Attributes[]): void;
+  /** Those with a ready session. */
+  connected(): string[];
   start(): void;
   /** Asks every agent to go elsewhere within `spreadMs`. */
   drain(spreadMs: number): void;
@@ -95,7 +104,6 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     protocolMin: PROTOCOL_MIN,
     protocolMax: PROTOCOL_MAX,
     greetingMs: GREETING_MS,
-    silenceMs: config.offlineAfterMs,
     queueLimitBytes: QUEUE_LIMIT_BYTES,
   };
   /** Every stream that is open. */
@@ -123,22 +131,26 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       else session.input({ kind: 'close', ...refusal });
     },
     welcome(session) {
-      const { hello } = session;
-      if (hello === undefined) return;
+      const { hello, policy } = session;
+      const agent = opening.get(session);
+      opening.delete(session);
+      if (hello === undefined || policy === undefined || agent === undefined) return;
       const outputWindowBytes = Math.round(
         Math.min(OUTPUT_WINDOW_MAX_BYTES, Math.max(OUTPUT_WINDOW_MIN_BYTES, OUTPUT_BUDGET_BYTES / (readyCount + 1))),
       );
       const value = {
         protocol: Math.min(hello.protocolMax, PROTOCOL_MAX),
-        capabilities: ['events'],
+        capabilities: [EVENTS_CAPABILITY],
         agentId: session.agentId,
-        agentName: names.get(session) ?? '',
+        agentName: agent.name,
         sessionEpoch: BigInt(session.epoch),
-        heartbeatIntervalMs: config.heartbeatIntervalMs,
+        heartbeatIntervalMs: policy.heartbeat.intervalMs,
         outputWindowBytes,
         serverUnixMs: BigInt(clock.now().getTime()),
       };
       session.send(encode({ kind: { $case: 'welcome', value } }), 'control');
+      // Before the packs: those that it holds are to be watched with what overrides make of them.
+      if (session.takesPolicy) session.send(policy.message, 'control');
       session.send(deps.packsWanted(), 'control');
       readyCount++;
       observe.opened(readyCount);
@@ -146,9 +158,10 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
         { agentId: session.agentId, agent: value.agentName, epoch: session.epoch, remote: session.link.remoteAddress },
         'agent connected',
       );
-      names.delete(session);
+      deps.watcher.opened(agent, policy);
       changed(session.agentId);
     },
+    heartbeat: (session, heartbeat) => deps.watcher.heartbeat(session.agentId, heartbeat),
     deliver(session, message) {
       // What it takes before its Hello is settled, it knows as well.
       if (message.$case === 'taskReports')
@@ -158,7 +171,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     committed: (agentId) => acks.take(agentId),
     closed(session, code, why) {
       all.delete(session);
-      names.delete(session);
+      opening.delete(session);
       const wasReady = openedEpochs.get(session);
       openedEpochs.delete(session);
       if (wasReady !== undefined) {
@@ -170,8 +183,10 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
         holders.delete(session.agentId);
         pacer.forget(session.agentId);
         acks.take(session.agentId);
+        if (wasReady !== undefined) deps.watcher.closed(session.agentId, { code, why, heardMs: session.heardMs });
       }
-      const quiet = code === 'ENDED_BY_AGENT' || code === 'SERVER_STOPS' || code === 'SESSION_SUPERSEDED';
+      const quiet =
+        code === 'ENDED_BY_AGENT' || code === 'GOODBYE' || code === 'SERVER_STOPS' || code === 'SESSION_SUPERSEDED';
       log[quiet ? 'info' : 'warn'](
         { agentId: session.agentId, remote: session.link.remoteAddress, code, why },
         'agent session ended',
@@ -179,7 +194,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       changed(session.agentId);
     },
   };
-  const names = new Map<AgentSession, string>();
+  /** Whose Welcome is being written. */
+  const opening = new Map<AgentSession, Attributes>();
   const openedEpochs = new Map<AgentSession, number>();
 
   /** @returns why this Hello is refused, when it is */
@@ -215,12 +231,14 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       endings.add({ agentId: session.agentId, epoch: opened.epoch });
       return;
     }
-    names.set(session, opened.agentName);
+    const { agent } = opened;
+    opening.set(session, agent);
+    session.policy = deps.policies.of(agent);
     openedEpochs.set(session, opened.epoch);
     session.sameProcess = opened.sameProcess;
     if (opened.journalReplaced)
-      log.warn({ agentId: session.agentId, agent: opened.agentName }, 'agent came back with a new journal');
-    session.input({ kind: 'opened', epoch: opened.epoch });
+      log.warn({ agentId: session.agentId, agent: agent.name }, 'agent came back with a new journal');
+    session.input({ kind: 'opened', epoch: opened.epoch, silenceMs: session.policy.heartbeat.silenceMs });
   }
 
   const courier = createCourier({
@@ -359,6 +377,17 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       const message = deps.packsWanted();
       broadcast([...holders.keys()], (session) => session.send(message, 'control'));
     },
+    policiesChanged(agents) {
+      for (const agent of agents) {
+        const session = ready(agent.id);
+        const policy = deps.policies.of(agent);
+        if (session === undefined || session.policy === policy) continue;
+        session.policy = policy;
+        session.input({ kind: 'policy', silenceMs: policy.heartbeat.silenceMs });
+        if (session.takesPolicy) session.send(policy.message, 'control');
+      }
+    },
+    connected: () => [...openedEpochs.keys()].map((session) => session.agentId),
     start() {
       timers.push(setInterval(tick, TICK_MS), setInterval(seen, config.heartbeatIntervalMs));
     },

@@ -83,8 +83,8 @@ export function createUplink({ store, desk, events, clock, log, stages }: Uplink
         case 'goodbye':
           session.input({
             kind: 'close',
-            code: 'ENDED_BY_AGENT',
-            why: `the agent said goodbye: ${message.value.reason.slice(0, MAX_SHOWN_CHARS)}`,
+            code: 'GOODBYE',
+            why: text(message.value.reason, MAX_SHOWN_CHARS),
           });
           return;
         case 'eventBatch': {
