@@ -25,6 +25,9 @@ export interface Config {
   readonly agentCertificateTtlMs: number;
   readonly drainMs: number;
   readonly historyDays: number;
+  readonly alertHistoryDays: number;
+  readonly eventHistoryDays: number;
+  readonly maxEvents: number;
   readonly maxAgents: number;
   /** Absolute. */
   readonly trustedPackKeys: string | undefined;
@@ -55,6 +58,9 @@ const schema = z.strictObject({
   agentCertificateTtl: KEYS.agentCertificateTtl.schema,
   drain: KEYS.drain.schema,
   historyDays: KEYS.historyDays.schema,
+  alertHistoryDays: KEYS.alertHistoryDays.schema,
+  eventHistoryDays: KEYS.eventHistoryDays.schema,
+  maxEvents: KEYS.maxEvents.schema,
   maxAgents: KEYS.maxAgents.schema,
   trustedPackKeys: KEYS.trustedPackKeys.schema,
   logLevel: KEYS.logLevel.schema,

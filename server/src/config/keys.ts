@@ -150,6 +150,14 @@ export const KEYS = {
     'When the server stops: the time over which agents are told to reconnect elsewhere, and open requests may end.',
   ),
   historyDays: integer(7, 1, 3650, 'Days that ended runs and their output are kept. The audit log is kept for ever.'),
+  alertHistoryDays: integer(
+    30,
+    1,
+    3650,
+    'Days that closed alerts are kept, with their history and the events behind them.',
+  ),
+  eventHistoryDays: integer(7, 1, 3650, 'Days that events are kept; those behind an alert as long as the alert.'),
+  maxEvents: integer(500_000, 1_000, 1_000_000_000, 'Events that are kept at most; of more the oldest go.'),
   maxAgents: integer(20_000, 1, 1_000_000, 'Links that this server accepts; more are told to retry later.'),
   trustedPackKeys: path(
     '',
