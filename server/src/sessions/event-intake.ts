@@ -61,6 +61,7 @@ const MAX_WHEN_CHARS = 2_000;
 const MAX_RECOVERIES = 10;
 const MAX_METRICS = 1_000;
 const MAX_JSON_DEPTH = 32;
+const MAX_AHEAD_MS = 24 * 3600_000;
 /** A task that answers is not run more often, whatever a pack says; and no answer is remembered for longer. */
 const MIN_COOLDOWN_MS = 1_000;
 const MAX_COOLDOWN_MS = 7 * 24 * 3600_000;
@@ -111,7 +112,7 @@ function clockBehind(sentAt: Date | undefined, now: Date): number | undefined {
 }
 
 function recordOf({ seq, atUnixMs, kind }: proto.EventRecord, now: Date): ObservedRecord[] {
-  const base = { seq: Number(seq), at: dateOf(atUnixMs) ?? now };
+  const base = { seq: Number(seq), at: timeOf(atUnixMs, now) };
   switch (kind?.$case) {
     case 'detection': {
       const { rule, count: times, events, alert, run } = kind.value;
@@ -174,13 +175,19 @@ function recordOf({ seq, atUnixMs, kind }: proto.EventRecord, now: Date): Observ
   }
 }
 
+/** A clock that is far ahead would put its events before everybody else's, and keep them there. */
+function timeOf(unixMs: bigint, otherwise: Date): Date {
+  const at = dateOf(unixMs);
+  return at === undefined || at.getTime() > otherwise.getTime() + MAX_AHEAD_MS ? otherwise : at;
+}
+
 function eventsOf(events: readonly proto.Event[], at: Date): NodeEvent[] {
   return events.slice(-MAX_EVENTS_BEHIND).map((event) => ({
     log: text(event.log, MAX_SOURCE_CHARS),
     source: text(event.source, MAX_SOURCE_CHARS),
     id: text(event.id, MAX_SOURCE_CHARS),
     level: LEVELS[event.level],
-    atUnixMs: (dateOf(event.atUnixMs) ?? at).getTime(),
+    atUnixMs: timeOf(event.atUnixMs, at).getTime(),
     message: text(event.message, MAX_EVENT_MESSAGE_CHARS),
     data: dataOf(event.dataJson),
   }));

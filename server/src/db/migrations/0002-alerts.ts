@@ -54,6 +54,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     -- Repeats change no column that an index names: room for them in the page.
     ) with (fillfactor = 70);
     create unique index alerts_open on alerts (kind, agent_id, watch, key) where closed_at is null;
+    -- The open ones are few among those that were closed in a month.
+    create index alerts_open_ids on alerts (id) where closed_at is null;
     create index alerts_agent on alerts (agent_id, id);
     create index alerts_closed on alerts (closed_at) where closed_at is not null;
 
@@ -106,7 +108,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     );
     create index events_at on events (at desc, id desc);
     create index events_agent on events (agent_id, at desc, id desc);
-    create index events_level on events (level, at desc, id desc);
+    create index events_serious on events (at desc, id desc) where level >= 4;
 
     create table answers (
       id text primary key,
