@@ -14,6 +14,7 @@ import { createDeclaredRegistry } from './declared/registry.ts';
 import { CA_FILE, openCertificateAuthority } from './enrollment/certificate-authority.ts';
 import { createEnrollmentService } from './enrollment/enrollment-service.ts';
 import { ensurePackKey, openTrustedKeys, TRUSTED_KEYS_DIR } from './enrollment/trusted-keys.ts';
+import { createNotifications } from './notifications/notifications.ts';
 import { createPackService } from './packs/create-pack-service.ts';
 import { readPackHolders } from './packs/pack-holders.ts';
 import { heartbeatPolicyKind } from './policy/heartbeat-policy.ts';
@@ -52,6 +53,7 @@ const SENT_GRACE_MS = 30_000;
 const CERTIFICATE_CHECK_MS = 3600_000;
 const OPERATOR_GRACE_MS = 1_000;
 const FLUSH_TIMEOUT_MS = 5_000;
+const NOTIFICATION_GRACE_MS = 10_000;
 const CENSUS_MS = 15_000;
 
 /** Wires the domains together; the only place that names concrete classes. */
@@ -177,8 +179,26 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       config,
     );
 
+    const notifications = createNotifications(
+      {
+        pool,
+        registry: declaredKinds,
+        audit,
+        clock,
+        random: Math.random,
+        newId,
+        log,
+        metrics,
+        // Secrets are looked up when they are used, and held nowhere.
+        env: process.env,
+        userAgent: `openline/${VERSION}`,
+      },
+      config,
+    );
     const declared = await createDeclaredService({ pool, registry: declaredKinds, audit, clock, log });
     closers.push(() => declared.stop());
+    await notifications.start();
+    closers.push(() => notifications.stop(NOTIFICATION_GRACE_MS));
 
     // Only now is anybody let in: what a previous process left is known.
     await createSessionStore(pool, loseUnknown).allOffline();
@@ -242,6 +262,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         packs,
         readPackHolders: () => readPackHolders(db),
         declared,
+        notifications: notifications.service,
         access,
         audit,
         facts: () => ({ version: VERSION, startedAt, agentPort: link.port, caHash: ca.caHash }),

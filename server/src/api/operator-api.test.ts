@@ -3,6 +3,7 @@ import { type Client, credentials, type Metadata, type ServiceError, status } fr
 import { DeclaredServiceService } from '@openline/proto/declared';
 import { ERROR_CODE_METADATA, OpenlineError } from '@openline/proto/errors';
 import { HealthClient } from '@openline/proto/health';
+import { NotificationServiceService } from '@openline/proto/notifications';
 import {
   AccessServiceService,
   FleetServiceService,
@@ -104,6 +105,7 @@ describe('who may call what', () => {
       PackServiceService,
       AccessServiceService,
       DeclaredServiceService,
+      NotificationServiceService,
     ];
     const paths = services.flatMap((service) => Object.values(service).map(({ path }) => path));
     expect(Object.keys(ROLES).sort()).toEqual(paths.sort());
@@ -118,10 +120,12 @@ describe('who may call what', () => {
       ...['PreviewRun', 'GetRun', 'ListRuns', 'WatchRun', 'ReadOutput'],
       ...['ListAgents', 'GetAgent', 'ListPacks', 'GetPack', 'WhoAmI'],
       ...['ListDeclared', 'GetDeclared', 'ListDeclaredKinds'],
+      ...['ListNotifications', 'GetNotification', 'ListChannels', 'ListSubscriptions'],
     ]);
     expect(methodsOf('operator')).toEqual([
       ...['SubmitRun', 'CancelRun', 'RetryRun', 'TraceAgent'],
       ...['ApplyDeclared', 'DeleteDeclared'],
+      ...['RetryNotifications', 'TestChannel'],
     ]);
   });
 

@@ -2,6 +2,7 @@ import { Server, type ServerOptions } from '@grpc/grpc-js';
 import { DeclaredServiceService } from '@openline/proto/declared';
 import { OpenlineError } from '@openline/proto/errors';
 import { MAX_SERVER_MESSAGE_BYTES } from '@openline/proto/limits';
+import { NotificationServiceService } from '@openline/proto/notifications';
 import {
   AccessServiceService,
   FleetServiceService,
@@ -18,6 +19,7 @@ import { type DeclaredDeps, declaredHandlers } from './declared-handlers.ts';
 import { createDoor, type DoorDeps } from './door.ts';
 import { type FleetDeps, fleetHandlers } from './fleet-handlers.ts';
 import { addHealth } from './health.ts';
+import { type NotificationApiDeps, notificationHandlers } from './notification-handlers.ts';
 import { type PackDeps, packHandlers } from './pack-handlers.ts';
 import { addReflection } from './reflection.ts';
 import { runHandlers } from './run-handlers.ts';
@@ -27,6 +29,7 @@ import { reloadableTls, type TlsIdentity } from './tls.ts';
 export interface OperatorApiDeps
   extends PackDeps,
     DeclaredDeps,
+    NotificationApiDeps,
     Pick<FleetDeps, 'agents'>,
     Pick<DoorDeps, 'clock' | 'observe'> {
   readonly runs: RunService;
@@ -64,9 +67,14 @@ const OPTIONS = {
   'grpc.enable_channelz': 0,
 } as const satisfies ServerOptions;
 
-const SERVICES = ['RunService', 'FleetService', 'PackService', 'AccessService', 'DeclaredService'].map(
-  (name) => `openline.operator.v1.${name}`,
-);
+const SERVICES = [
+  'RunService',
+  'FleetService',
+  'PackService',
+  'AccessService',
+  'DeclaredService',
+  'NotificationService',
+].map((name) => `openline.operator.v1.${name}`);
 
 /**
  * The port that operators use: gRPC over TLS, a token with each request.
@@ -86,6 +94,7 @@ export async function startOperatorApi(
   serve(serving, PackServiceService, packHandlers(deps));
   serve(serving, AccessServiceService, accessHandlers(deps));
   serve(serving, DeclaredServiceService, declaredHandlers(deps));
+  serve(serving, NotificationServiceService, notificationHandlers(deps));
   const health = addHealth(server, SERVICES);
   addReflection(server, [...SERVICES, 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection']);
 

@@ -1,4 +1,5 @@
 import type { DeclaredServiceService } from '@openline/proto/declared';
+import type { NotificationServiceService } from '@openline/proto/notifications';
 import type {
   AccessServiceService,
   FleetServiceService,
@@ -17,7 +18,8 @@ export type MethodPath =
   | PathOf<typeof FleetServiceService>
   | PathOf<typeof PackServiceService>
   | PathOf<typeof AccessServiceService>
-  | PathOf<typeof DeclaredServiceService>;
+  | PathOf<typeof DeclaredServiceService>
+  | PathOf<typeof NotificationServiceService>;
 
 /** The least role that may call a method. A method without a line here fails to compile. */
 export const ROLES = {
@@ -49,6 +51,12 @@ export const ROLES = {
   '/openline.operator.v1.DeclaredService/GetDeclared': 'viewer',
   '/openline.operator.v1.DeclaredService/DeleteDeclared': 'operator',
   '/openline.operator.v1.DeclaredService/ListDeclaredKinds': 'viewer',
+  '/openline.operator.v1.NotificationService/ListNotifications': 'viewer',
+  '/openline.operator.v1.NotificationService/GetNotification': 'viewer',
+  '/openline.operator.v1.NotificationService/RetryNotifications': 'operator',
+  '/openline.operator.v1.NotificationService/ListChannels': 'viewer',
+  '/openline.operator.v1.NotificationService/TestChannel': 'operator',
+  '/openline.operator.v1.NotificationService/ListSubscriptions': 'viewer',
 } as const satisfies Record<MethodPath, Role>;
 
 /** Anyone may ask whether the server is well: probes have no token. */

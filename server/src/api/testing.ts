@@ -84,6 +84,7 @@ export interface Fakes {
   readonly audit?: Partial<OperatorApiDeps['audit']>;
   readonly tracer?: Partial<OperatorApiDeps['tracer']>;
   readonly declared?: Partial<OperatorApiDeps['declared']>;
+  readonly notifications?: Partial<OperatorApiDeps['notifications']>;
 }
 
 export interface TestApi {
@@ -128,6 +129,7 @@ export async function startTestApi(fakes: Fakes = {}): Promise<TestApi> {
         ...fakes.audit,
       }),
       declared: stub(fakes.declared ?? {}),
+      notifications: stub(fakes.notifications ?? {}),
       tracer: stub({ liveStatus: () => undefined, connectedCount: () => 3, ...fakes.tracer }),
       readPackHolders: async () => ({ connectedAgents: 0, byDigest: new Map() }),
       facts: () => ({ version: '1.2.3', startedAt: new Date(1), agentPort: 5723, caHash: 'sha256:00' }),

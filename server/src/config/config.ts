@@ -6,7 +6,7 @@ import { parseDocument } from 'yaml';
 import * as z from 'zod';
 import type { LogLevel } from '../telemetry/logger.ts';
 import { envOf, flagOf, KEY_NAMES, KEYS, type KeyName } from './keys.ts';
-import type { HostPort } from './values.ts';
+import type { HostPort, Subnet } from './values.ts';
 
 /** Frozen; nobody reads flags, environment or files after it was made. docs/configuration.md describes each key. */
 export interface Config {
@@ -31,6 +31,12 @@ export interface Config {
   readonly maxAgents: number;
   /** Absolute. */
   readonly trustedPackKeys: string | undefined;
+  /** Absolute. */
+  readonly secretsDir: string;
+  readonly notifyAllow: readonly Subnet[];
+  readonly notifyDeny: readonly Subnet[];
+  /** Absolute. undefined: no commands. */
+  readonly notifyCommands: string | undefined;
   readonly logLevel: LogLevel;
   readonly resetAdminToken: boolean;
 }
@@ -63,6 +69,10 @@ const schema = z.strictObject({
   maxEvents: KEYS.maxEvents.schema,
   maxAgents: KEYS.maxAgents.schema,
   trustedPackKeys: KEYS.trustedPackKeys.schema,
+  secretsDir: KEYS.secretsDir.schema,
+  notifyAllow: KEYS.notifyAllow.schema,
+  notifyDeny: KEYS.notifyDeny.schema,
+  notifyCommands: KEYS.notifyCommands.schema,
   logLevel: KEYS.logLevel.schema,
   resetAdminToken: KEYS.resetAdminToken.schema,
 } satisfies Record<KeyName, z.ZodType>);
@@ -93,9 +103,12 @@ export function loadConfig({ flags = {}, env = {}, file = env[envOf('config')] }
   if (!parsed.success || problems.length > 0) throw new OpenlineError('CONFIG_INVALID', problems.join('; '));
 
   const { heartbeatInterval, offlineAfter, defaultTtl, lostAfter, agentCertificateTtl, drain, ...rest } = parsed.data;
+  const dataDir = resolve(rest.dataDir ?? defaultDataDir());
   return Object.freeze({
     ...rest,
-    dataDir: resolve(rest.dataDir ?? defaultDataDir()),
+    dataDir,
+    secretsDir: rest.secretsDir === undefined ? join(dataDir, 'secrets') : resolve(rest.secretsDir),
+    notifyCommands: rest.notifyCommands === undefined ? undefined : resolve(rest.notifyCommands),
     databaseUrl: rest.databaseUrl,
     advertise: Object.freeze(rest.advertise ?? namesOfThisMachine()),
     trustedPackKeys: rest.trustedPackKeys === undefined ? undefined : resolve(rest.trustedPackKeys),

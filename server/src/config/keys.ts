@@ -1,7 +1,7 @@
 import { DEFAULT_AGENT_PORT, DEFAULT_METRICS_PORT, DEFAULT_OPERATOR_PORT, MAX_TTL_MS } from '@openline/proto/limits';
 import * as z from 'zod';
 import { LOG_LEVELS } from '../telemetry/logger.ts';
-import { formatDuration, formatHostPort, parseDuration, parseHostPort } from './values.ts';
+import { formatDuration, formatHostPort, parseDuration, parseHostPort, parseSubnet } from './values.ts';
 
 /** One key of the configuration. The docs, the flags, the environment variables and the check are made of it. */
 export interface Key<S extends z.ZodType> {
@@ -84,6 +84,22 @@ const listOfNames = text((value) => {
   return names.every((name) => NAME.test(name)) ? names : undefined;
 });
 
+const subnets = (description: string) => ({
+  type: 'list',
+  schema: z
+    .union([z.array(z.string()), text((value) => (value.trim() === '' ? [] : value.split(',')))])
+    .default([])
+    .transform((items, context) => {
+      const parsed = items.map((item) => parseSubnet(item));
+      if (parsed.every((each) => each !== undefined)) return parsed;
+      context.addIssue({ code: 'custom' });
+      return z.NEVER;
+    }),
+  default: '',
+  expects: 'addresses and networks separated by commas, such as 10.0.0.0/8,fd00::/8',
+  description,
+});
+
 export const KEYS = {
   dataDir: path(
     '/var/lib/openline/server as root, else ~/.local/share/openline/server',
@@ -162,6 +178,20 @@ export const KEYS = {
   trustedPackKeys: path(
     '',
     'A further directory of public keys (*.pub) whose packs are accepted, besides trusted-keys/ in the data directory.',
+  ),
+  secretsDir: path(
+    '',
+    'The only directory (default: secrets in the data directory) that secrets of declared objects (`{file: …}`) may be in. The others are environment variables whose names begin with OPENLINE_SECRET_.',
+  ),
+  notifyAllow: subnets(
+    'Addresses that webhooks, chats and Alertmanager may be reached at although they are loopback, link-local or metadata addresses, or denied by notifyDeny.',
+  ),
+  notifyDeny: subnets(
+    'Further addresses that webhooks, chats and Alertmanager may not be reached at, e.g. your own networks.',
+  ),
+  notifyCommands: path(
+    '',
+    'The directory of the programs that channels of the kind command may run. Without it they run none.',
   ),
   logLevel: {
     type: LOG_LEVELS.join(' | '),

@@ -131,6 +131,30 @@ export function createMetrics() {
       'Tasks that rules and monitors asked for, by kind (rule, diagnostic, recovery) and outcome: the end of the dispatch, or skipped.',
       ['kind', 'outcome'],
     ),
+    // Notifications.
+    notifications: r.counters(
+      'openline_notifications_total',
+      'Notifications by kind of channel and outcome: sent, retried, dead (given up), uncertain (nobody knows), cancelled (no longer wanted) or skipped (outside of a schedule).',
+      ['channel_kind', 'outcome'],
+    ),
+    notificationDelay: r.histograms(
+      'openline_notification_delay_seconds',
+      'Seconds from the moment a notification was due until the other side had taken it, by kind of channel.',
+      ['channel_kind'],
+      STAGE_SECONDS,
+    ),
+    notificationsPending: r.gauge(
+      'openline_notifications_pending',
+      'Notifications that are due and not delivered yet.',
+    ),
+    notificationsOldest: r.gauge(
+      'openline_notifications_oldest_pending_seconds',
+      'For how long the oldest of the notifications that are due has been waiting; 0 when none is.',
+    ),
+    notificationsDead: r.gauge(
+      'openline_notifications_dead',
+      'Notifications that were given up, or whose delivery is uncertain, and that wait for a person: `openline notifications list --state dead`.',
+    ),
     // Operators.
     operatorRequests: r.counters(
       'openline_operator_requests_total',

@@ -219,3 +219,14 @@ export async function insertThreads(tx: Tx, threads: readonly NewThread[]): Prom
     ],
   });
 }
+
+/** What deleted subscriptions had planned is not sent, and what becomes of alerts is told to nobody for them. */
+export async function forgetSubscriptions(tx: Tx, names: readonly string[], now: Date): Promise<void> {
+  if (names.length === 0) return;
+  await tx.query('delete from notification_threads where subscription = any($1::text[])', [names]);
+  await tx.query(
+    `update notifications set state = 'cancelled', ended_at = $2, reason = 'the subscription was deleted'
+     where state = 'pending' and subscription = any($1::text[])`,
+    [names, now],
+  );
+}

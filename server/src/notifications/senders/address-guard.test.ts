@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { createAddressGuard, parseSubnet } from './address-guard.ts';
+import { parseSubnet } from '../../config/values.ts';
+import { createAddressGuard } from './address-guard.ts';
 
 const guard = createAddressGuard([], []);
 const subnets = (...texts: string[]) => texts.flatMap((text) => parseSubnet(text) ?? []);

@@ -1,4 +1,5 @@
 import { BlockList, isIP, isIPv4 } from 'node:net';
+import { parseSubnet, type Subnet } from '../../config/values.ts';
 
 /**
  * Which addresses webhooks may not be pointed at: a server stands where its administrator's notes about "internal" services hold, and what
@@ -7,20 +8,6 @@ import { BlockList, isIP, isIPv4 } from 'node:net';
 export interface AddressGuard {
   /** @returns why this address must not be connected to; undefined: it may */
   refuses(address: string): string | undefined;
-}
-
-export interface Subnet {
-  readonly address: string;
-  readonly prefix: number;
-}
-
-/** "10.0.0.0/8", "fd00::/8", or one address. */
-export function parseSubnet(text: string): Subnet | undefined {
-  const [address = '', bits, more] = text.trim().split('/');
-  const family = isIP(address);
-  const most = family === 4 ? 32 : 128;
-  const prefix = bits === undefined ? most : /^\d{1,3}$/.test(bits) ? Number(bits) : Number.NaN;
-  return family === 0 || more !== undefined || !(prefix <= most) ? undefined : { address, prefix };
 }
 
 const LOOPBACK = ['127.0.0.0/8', '::1/128'];

@@ -2,8 +2,11 @@ import type { Alert } from '../../alerts/alert.ts';
 import type { Message, MessageItem, NotificationKind } from '../message.ts';
 
 /** What a test message shows, and what templates are tried with when they are declared. Everything in it needs escaping somewhere. */
-export function sampleMessage(kind: NotificationKind, over: Partial<Message> = {}): Message {
-  const at = new Date('2026-01-02T03:04:05Z');
+export function sampleMessage(
+  kind: NotificationKind,
+  over: Partial<Message> = {},
+  at = new Date('2026-01-02T03:04:05Z'),
+): Message {
   const items = kind === 'digest' ? [sampleItem('opened', at), sampleItem('closed', at)] : [sampleItem(kind, at)];
   return {
     id: '00000000-0000-7000-8000-000000000000',

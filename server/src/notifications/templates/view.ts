@@ -148,7 +148,7 @@ function labelOf({ kind, step, items }: Message): string {
 }
 
 /** One line that says it all. */
-function headlineOf(message: Message): string {
+export function headlineOf(message: Pick<Message, 'kind' | 'items'>): string {
   const [only] = message.items;
   if (message.kind === 'digest') {
     const alerts = new Map(message.items.map(({ alert }) => [alert.id, alert]));
