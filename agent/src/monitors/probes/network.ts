@@ -1,6 +1,5 @@
 import { Resolver } from 'node:dns/promises';
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import type { Probe } from '@openline/packs';
 
@@ -55,6 +54,9 @@ export function probeHttp(
       answer.on('error', (error) => done({ status, error: reasonOf(error, signal) }));
     };
     try {
+      // An import would touch every export of it, and so load all of fetch and WebSocket: two megabytes that nobody uses.
+      const { request: httpRequest } = process.getBuiltinModule('node:http');
+      const { request: httpsRequest } = process.getBuiltinModule('node:https');
       const url = new URL(probe.url);
       const options = { method: probe.method, signal, agent: false, headers: { 'user-agent': 'openline-agent' } };
       if (url.protocol === 'https:') {
