@@ -120,6 +120,8 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     });
     const watching = createWatching({
       pool,
+      db,
+      audit,
       clock,
       log,
       metrics,
@@ -157,6 +159,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       async onRevoked(agentId, reason) {
         sessions.close(agentId, 'AGENT_REVOKED', `the agent was revoked: ${reason}`);
         desk.changedInStore(await runStore.endForAgent(agentId, reason, clock.now()));
+        await watching.agentGone(agentId, reason);
       },
     });
     const tracer = createLinkTracer(sessions);
@@ -207,6 +210,8 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     closers.push(() => Promise.race([flushed(), clock.sleep(FLUSH_TIMEOUT_MS)]));
     const answers = watching.startAnswers(runs, hub);
     closers.push(() => answers.stop());
+    const groomer = watching.startGroomer(config);
+    closers.push(() => groomer.stop());
     const sweeper = startSweeper(
       {
         store: runStore,
@@ -232,6 +237,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         (count) => metrics.agentsKnown.set(count),
         () => {},
       );
+      watching.census().catch(() => {});
     }, CENSUS_MS);
     closers.push(() => clearInterval(census));
     sessions.start();
@@ -265,6 +271,8 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         notifications: notifications.service,
         access,
         audit,
+        alerts: watching.alertService,
+        eventReader: watching.eventReader,
         facts: () => ({ version: VERSION, startedAt, agentPort: link.port, caHash: ca.caHash }),
         clock,
         log,

@@ -197,6 +197,16 @@ const WRITE_SQL = `
       event_id = excluded.event_id, level = excluded.level, at = excluded.at, message = excluded.message, data = excluded.data)
   select true as born, ord, id from born union all select false, ord, id from steps`;
 
+/** What the open alerts of an agent are about. */
+export async function readSubjects(tx: Tx, agentId: string): Promise<AlertSubject[]> {
+  const { rows } = await tx.query<AlertRow>({
+    name: 'alerts-of-agent',
+    text: 'select * from alerts where agent_id = $1 and closed_at is null order by id',
+    values: [agentId],
+  });
+  return rows.map((row) => toAlert(row).subject);
+}
+
 /** The open alerts of a kind. */
 export async function readOpen(query: Query, kind: AlertSubject['kind']): Promise<Alert[]> {
   const { rows } = await query<AlertRow>({

@@ -58,6 +58,8 @@ export interface AlertDesk {
     command: AlertCommand,
     tx: Tx,
   ): Promise<{ readonly alerts: readonly Alert[]; readonly unchanged: ReadonlyMap<string, string> }>;
+  /** The agent will not come back: closes all of its alerts. */
+  closeOf(agentId: string, by: string, comment: string): Promise<void>;
   /** Writes into the history of alerts, open or closed, what was done in answer to them. */
   note(notes: readonly { alertId: string; by: string; comment: string }[], tx: Tx): Promise<void>;
   /** Registers a hook. In the order of registration; before the server lets agents in. */

@@ -13,6 +13,7 @@ import {
   lockOpen,
   readAgents,
   readOpen,
+  readSubjects,
   subjectKey,
   watchKey,
   write,
@@ -119,6 +120,14 @@ export function createAlertDesk({ pool, clock, hub, maintenanceOf }: AlertDeskDe
     apply: (actions, tx) =>
       tx === undefined ? inTransaction(pool, (own) => applyIn(own, actions)) : applyIn(tx, actions),
     command: (ids, by, what, tx) => commandIn(tx, ids, by, what),
+    closeOf: (agentId, by, comment) =>
+      inTransaction(pool, async (tx) => {
+        const subjects = await readSubjects(tx, agentId);
+        await applyIn(
+          tx,
+          subjects.map((subject) => ({ kind: 'close', subject, by, comment })),
+        );
+      }),
     async note(notes, tx) {
       const held = await lockByIds(
         tx,

@@ -1,4 +1,5 @@
 import { Server, type ServerOptions } from '@grpc/grpc-js';
+import { AlertServiceService, EventServiceService } from '@openline/proto/alerts';
 import { DeclaredServiceService } from '@openline/proto/declared';
 import { OpenlineError } from '@openline/proto/errors';
 import { MAX_SERVER_MESSAGE_BYTES } from '@openline/proto/limits';
@@ -15,6 +16,7 @@ import type { RunService } from '../runs/run-service.ts';
 import type { LinkTracer } from '../sessions/trace.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { accessHandlers, type ServerFacts } from './access-handlers.ts';
+import { type AlertDeps, alertHandlers, eventHandlers } from './alert-handlers.ts';
 import { type DeclaredDeps, declaredHandlers } from './declared-handlers.ts';
 import { createDoor, type DoorDeps } from './door.ts';
 import { type FleetDeps, fleetHandlers } from './fleet-handlers.ts';
@@ -29,6 +31,7 @@ import { reloadableTls, type TlsIdentity } from './tls.ts';
 export interface OperatorApiDeps
   extends PackDeps,
     DeclaredDeps,
+    AlertDeps,
     NotificationApiDeps,
     Pick<FleetDeps, 'agents'>,
     Pick<DoorDeps, 'clock' | 'observe'> {
@@ -72,6 +75,8 @@ const SERVICES = [
   'FleetService',
   'PackService',
   'AccessService',
+  'AlertService',
+  'EventService',
   'DeclaredService',
   'NotificationService',
 ].map((name) => `openline.operator.v1.${name}`);
@@ -93,6 +98,8 @@ export async function startOperatorApi(
   serve(serving, FleetServiceService, fleetHandlers(deps));
   serve(serving, PackServiceService, packHandlers(deps));
   serve(serving, AccessServiceService, accessHandlers(deps));
+  serve(serving, AlertServiceService, alertHandlers(deps));
+  serve(serving, EventServiceService, eventHandlers(deps));
   serve(serving, DeclaredServiceService, declaredHandlers(deps));
   serve(serving, NotificationServiceService, notificationHandlers(deps));
   const health = addHealth(server, SERVICES);

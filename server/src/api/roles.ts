@@ -1,3 +1,4 @@
+import type { AlertServiceService, EventServiceService } from '@openline/proto/alerts';
 import type { DeclaredServiceService } from '@openline/proto/declared';
 import type { NotificationServiceService } from '@openline/proto/notifications';
 import type {
@@ -18,6 +19,8 @@ export type MethodPath =
   | PathOf<typeof FleetServiceService>
   | PathOf<typeof PackServiceService>
   | PathOf<typeof AccessServiceService>
+  | PathOf<typeof AlertServiceService>
+  | PathOf<typeof EventServiceService>
   | PathOf<typeof DeclaredServiceService>
   | PathOf<typeof NotificationServiceService>;
 
@@ -40,6 +43,15 @@ export const ROLES = {
   '/openline.operator.v1.PackService/ListPacks': 'viewer',
   '/openline.operator.v1.PackService/GetPack': 'viewer',
   '/openline.operator.v1.PackService/RemovePack': 'admin',
+  '/openline.operator.v1.AlertService/ListAlerts': 'viewer',
+  '/openline.operator.v1.AlertService/GetAlert': 'viewer',
+  '/openline.operator.v1.AlertService/WatchAlerts': 'viewer',
+  '/openline.operator.v1.AlertService/AcknowledgeAlerts': 'operator',
+  '/openline.operator.v1.AlertService/AssignAlerts': 'operator',
+  '/openline.operator.v1.AlertService/CommentAlerts': 'operator',
+  '/openline.operator.v1.AlertService/CloseAlerts': 'operator',
+  '/openline.operator.v1.EventService/ListEvents': 'viewer',
+  '/openline.operator.v1.EventService/WatchEvents': 'viewer',
   '/openline.operator.v1.AccessService/WhoAmI': 'viewer',
   '/openline.operator.v1.AccessService/CreateToken': 'admin',
   '/openline.operator.v1.AccessService/ListTokens': 'admin',

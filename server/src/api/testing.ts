@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
 import { credentials, Metadata } from '@grpc/grpc-js';
+import { AlertServiceClient, EventServiceClient } from '@openline/proto/alerts';
 import { OpenlineError } from '@openline/proto/errors';
 import { AccessServiceClient, FleetServiceClient, PackServiceClient, RunServiceClient } from '@openline/proto/operator';
 import * as x509 from '@peculiar/x509';
@@ -82,6 +83,8 @@ export interface Fakes {
   readonly packs?: Partial<OperatorApiDeps['packs']>;
   readonly access?: Partial<OperatorApiDeps['access']>;
   readonly audit?: Partial<OperatorApiDeps['audit']>;
+  readonly alerts?: Partial<OperatorApiDeps['alerts']>;
+  readonly eventReader?: Partial<OperatorApiDeps['eventReader']>;
   readonly tracer?: Partial<OperatorApiDeps['tracer']>;
   readonly declared?: Partial<OperatorApiDeps['declared']>;
   readonly notifications?: Partial<OperatorApiDeps['notifications']>;
@@ -123,6 +126,8 @@ export async function startTestApi(fakes: Fakes = {}): Promise<TestApi> {
         listTokens: async () => [],
         ...fakes.access,
       }),
+      alerts: stub(fakes.alerts ?? {}),
+      eventReader: stub(fakes.eventReader ?? {}),
       audit: stub({
         record: async (entry: AuditEntry) => void audited.push(entry),
         list: async () => [],
@@ -174,5 +179,7 @@ function connect(port: number, trusted: TlsIdentity) {
     fleet: new FleetServiceClient(address, secure, options),
     packs: new PackServiceClient(address, secure, options),
     access: new AccessServiceClient(address, secure, options),
+    alerts: new AlertServiceClient(address, secure, options),
+    events: new EventServiceClient(address, secure, options),
   };
 }
