@@ -1,5 +1,6 @@
 import { connect as connectTcp } from 'node:net';
 import { type Client, credentials, type Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { AlertServiceService, EventServiceService } from '@openline/proto/alerts';
 import { DeclaredServiceService } from '@openline/proto/declared';
 import { ERROR_CODE_METADATA, OpenlineError } from '@openline/proto/errors';
 import { HealthClient } from '@openline/proto/health';
@@ -104,6 +105,8 @@ describe('who may call what', () => {
       FleetServiceService,
       PackServiceService,
       AccessServiceService,
+      AlertServiceService,
+      EventServiceService,
       DeclaredServiceService,
       NotificationServiceService,
     ];
@@ -118,12 +121,14 @@ describe('who may call what', () => {
         .map(([path]) => path.slice(path.lastIndexOf('/') + 1));
     expect(methodsOf('viewer')).toEqual([
       ...['PreviewRun', 'GetRun', 'ListRuns', 'WatchRun', 'ReadOutput'],
-      ...['ListAgents', 'GetAgent', 'ListPacks', 'GetPack', 'WhoAmI'],
+      ...['ListAgents', 'GetAgent', 'ListPacks', 'GetPack'],
+      ...['ListAlerts', 'GetAlert', 'WatchAlerts', 'ListEvents', 'WatchEvents', 'WhoAmI'],
       ...['ListDeclared', 'GetDeclared', 'ListDeclaredKinds'],
       ...['ListNotifications', 'GetNotification', 'ListChannels', 'ListSubscriptions'],
     ]);
     expect(methodsOf('operator')).toEqual([
       ...['SubmitRun', 'CancelRun', 'RetryRun', 'TraceAgent'],
+      ...['AcknowledgeAlerts', 'AssignAlerts', 'CommentAlerts', 'CloseAlerts'],
       ...['ApplyDeclared', 'DeleteDeclared'],
       ...['RetryNotifications', 'TestChannel'],
     ]);
