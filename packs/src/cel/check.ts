@@ -13,7 +13,7 @@ export interface Scope {
   readonly groups: readonly string[];
 }
 
-/** `text` is what can be written out: text, a number, a boolean. */
+/** `text` is what can be written out: text, a number, a boolean, a time. */
 export type Wanted = 'bool' | 'number' | 'text' | 'any';
 
 export interface Problem {
@@ -25,7 +25,7 @@ export interface Problem {
 const WANTED_TYPES: Readonly<Record<Wanted, readonly string[] | undefined>> = {
   bool: ['bool'],
   number: ['int', 'uint', 'double'],
-  text: ['string', 'int', 'uint', 'double', 'bool'],
+  text: ['string', 'int', 'uint', 'double', 'bool', 'google.protobuf.Timestamp'],
   any: undefined,
 };
 const WANTED_WORDS: Readonly<Record<Wanted, string>> = {

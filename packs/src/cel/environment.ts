@@ -121,6 +121,7 @@ function wrong(node: MacroNode | undefined, message: string): ParseError {
 }
 
 function registerTexts(env: Environment): void {
+  env.registerFunction('string(google.protobuf.Timestamp): string', (at: Date) => at.toISOString());
   for (const type of ['int', 'double']) {
     env.registerFunction(`format_bytes(${type}): string`, (n: number | bigint) => formatBytes(Number(n)));
     env.registerFunction(`round(${type}): double`, (n: number | bigint) => Math.round(Number(n)));

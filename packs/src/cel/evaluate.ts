@@ -48,6 +48,7 @@ export function numberOf(value: unknown): number {
 /** Exact, for keys. @throws Error when it cannot be written out */
 export function keyOf(value: unknown): string {
   if (typeof value === 'string') return value;
+  if (value instanceof Date) return value.toISOString();
   if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value);
   throw new TypeError(`this is ${kindOf(value)}, where text or a number is needed`);
 }
@@ -57,7 +58,6 @@ export function wordsOf(value: unknown): string {
   if (typeof value === 'number' && !Number.isInteger(value) && Number.isFinite(value)) {
     return String(Number(Math.abs(value) >= 0.1 ? value.toFixed(2) : value.toPrecision(3)));
   }
-  if (value instanceof Date) return value.toISOString();
   return keyOf(value);
 }
 
