@@ -3,6 +3,7 @@ import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory } from '../../files.ts';
 import { READ_BYTES } from '../read/bounds.ts';
+import { isErrno } from '../read/errno.ts';
 import { readAt } from '../read/fingerprint.ts';
 import { cutLines } from '../read/lines.ts';
 import { SEAL_BYTES } from './record.ts';
@@ -119,8 +120,4 @@ export async function countRecords(file: FileHandle): Promise<{ records: number;
     records += piece.lines.length;
     if (!moved) return { records, end };
   }
-}
-
-export function isErrno(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.some((code) => code === error.code);
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, mkdir, stat, unlink } from 'node:fs/promises';
 import { OpenlineError } from '@openline/proto/errors';
+import { isErrno } from '../read/errno.ts';
 import { readAt } from '../read/fingerprint.ts';
 import {
   type LoggedEvent,
@@ -12,7 +13,7 @@ import {
   SEAL_BYTES,
   sealLine,
 } from './record.ts';
-import { countRecords, createSegment, isErrno, listSegments, openSegment, segmentPath } from './segments.ts';
+import { countRecords, createSegment, listSegments, openSegment, segmentPath } from './segments.ts';
 
 export interface EventLog {
   /**

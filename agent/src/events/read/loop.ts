@@ -9,12 +9,12 @@ export interface Reading {
   readonly signal: AbortSignal;
   /** Of the last batch that was pushed, also by a session before. */
   position(): Position | undefined;
-  /** As `EventSink.push`. It can read, so a fault is over. */
+  /** As `EventSink.push`. It can read, so the failure of a session before is over. */
   push(batch: readonly NodeEvent[], position: Position): Promise<void>;
   lost: EventSink['lost'];
   /** It can read, though there is nothing to push. */
   healthy(): void;
-  /** Something is wrong, and the session goes on. */
+  /** Something is wrong, and the session goes on; empty: not any more. */
   fault: EventSink['fault'];
 }
 
@@ -53,16 +53,20 @@ export function createLoop(
 
   async function run(start: Position | undefined, sink: EventSink): Promise<void> {
     let position = start;
-    let shown = '';
     let failures = 0;
-    const fault = (what: string) => {
+    let shown = '';
+    /** Why there is no session, and what the session says. */
+    const faults = { failure: '', said: '' };
+    const show = (change: Partial<typeof faults>) => {
+      Object.assign(faults, change);
+      const what = [faults.failure, faults.said].filter((one) => one !== '').join('; ');
       if (what === shown || signal.aborted) return;
       shown = what;
       sink.fault(what);
     };
     const healthy = () => {
       failures = 0;
-      fault('');
+      if (faults.failure !== '') show({ failure: '' });
     };
     const reading: Reading = {
       signal,
@@ -78,7 +82,7 @@ export function createLoop(
         if (!signal.aborted) sink.lost(events, reason);
       },
       healthy,
-      fault,
+      fault: (said) => show({ said }),
     };
     while (!signal.aborted) {
       let waitMs = 0;
@@ -86,7 +90,7 @@ export function createLoop(
         await session(reading);
       } catch (error) {
         if (signal.aborted) return;
-        fault(error instanceof Error ? error.message : String(error));
+        show({ failure: error instanceof Error ? error.message : String(error), said: '' });
         const asked = error instanceof SourceFault ? error.retryMs : undefined;
         waitMs = asked ?? backoffMs(failures++, random, backoff);
       }

@@ -9,10 +9,13 @@ import type { Clock } from '../../tasks/clock.ts';
 export interface Wake {
   /** Instead of the directories before. One that cannot be watched is not. */
   watch(directories: Iterable<string>): void;
-  /** Resolves at the next change, or at once when there was one since the last call. */
-  wait(atMostMs: number): Promise<void>;
+  /** Resolves at the next change, or at once when there was one since the last call. @returns what the change was */
+  wait(atMostMs: number): Promise<Change>;
   close(): void;
 }
+
+/** `names`: something came, went or was renamed. `none`: it was time. */
+export type Change = 'content' | 'names' | 'none';
 
 /** Directories that are watched; in further ones changes are found by looking. */
 const MAX_WATCHED = 64;
@@ -20,13 +23,14 @@ const MAX_WATCHED = 64;
 /** @param signal its abort ends every wait */
 export function createWake(clock: Clock, signal: AbortSignal): Wake {
   const watched = new Map<string, FSWatcher>();
-  let changed = false;
+  let change: Change = 'none';
   let waiting: (() => void) | undefined;
 
-  function poke(): void {
-    changed = true;
+  function poke(what: Change): void {
+    if (change !== 'names') change = what;
     waiting?.();
   }
+  const stop = () => poke('names');
 
   function drop(directory: string): void {
     watched.get(directory)?.close();
@@ -38,7 +42,7 @@ export function createWake(clock: Clock, signal: AbortSignal): Wake {
       const watcher = watch(directory, { persistent: false }, (event, name) => {
         // It went itself: what takes its place is watched from the next call on.
         if (event === 'rename' && name === basename(directory)) drop(directory);
-        poke();
+        poke(event === 'rename' ? 'names' : 'content');
       });
       watcher.on('error', () => drop(directory));
       watched.set(directory, watcher);
@@ -47,7 +51,7 @@ export function createWake(clock: Clock, signal: AbortSignal): Wake {
     }
   }
 
-  signal.addEventListener('abort', poke, { once: true });
+  signal.addEventListener('abort', stop, { once: true });
   return {
     watch(directories) {
       const wanted = new Set([...directories].slice(0, MAX_WATCHED));
@@ -55,7 +59,7 @@ export function createWake(clock: Clock, signal: AbortSignal): Wake {
       for (const directory of wanted) if (!watched.has(directory)) add(directory);
     },
     async wait(atMostMs) {
-      if (!changed && !signal.aborted) {
+      if (change === 'none' && !signal.aborted) {
         await new Promise<void>((resolve) => {
           const timer = clock.after(atMostMs, resolve);
           waiting = () => {
@@ -65,10 +69,12 @@ export function createWake(clock: Clock, signal: AbortSignal): Wake {
         });
         waiting = undefined;
       }
-      changed = false;
+      const what = change;
+      change = 'none';
+      return what;
     },
     close() {
-      signal.removeEventListener('abort', poke);
+      signal.removeEventListener('abort', stop);
       for (const directory of [...watched.keys()]) drop(directory);
     },
   };
