@@ -3,6 +3,7 @@ import type { GlobalFlags, OutputFlag } from './commands/context.ts';
 import type { RunFlags, WatchFlags } from './commands/run.ts';
 import type { CreateTokenFlags } from './commands/tokens.ts';
 import type { Io } from './io.ts';
+import { addAlerts } from './program-alerts.ts';
 import { addDeclared } from './program-declared.ts';
 import { VERSION } from './version.ts';
 
@@ -173,6 +174,7 @@ export function buildProgram(io: Io, done: (exitCode: number) => void): Command 
 
   addPacks(program, { io, output, flagsOf, collect, run });
   addAccess(program, { io, output, flagsOf, collect, run });
+  addAlerts(program, { io, output, flagsOf, collect, run });
   addDeclared(program, { io, output, flagsOf, collect, run });
   addLocal(program, { io, output, flagsOf, collect, run });
   return program;

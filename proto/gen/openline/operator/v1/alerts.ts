@@ -247,6 +247,8 @@ export interface CloseAlertsResponse {
 export interface AlertNote {
   id: string;
   note: string;
+  /** It was changed all the same. */
+  changed: boolean;
 }
 
 export interface NodeEvent {
@@ -2114,7 +2116,7 @@ export const CloseAlertsResponse: MessageFns<CloseAlertsResponse> = {
 };
 
 function createBaseAlertNote(): AlertNote {
-  return { id: "", note: "" };
+  return { id: "", note: "", changed: false };
 }
 
 export const AlertNote: MessageFns<AlertNote> = {
@@ -2124,6 +2126,9 @@ export const AlertNote: MessageFns<AlertNote> = {
     }
     if (message.note !== "") {
       writer.uint32(18).string(message.note);
+    }
+    if (message.changed !== false) {
+      writer.uint32(24).bool(message.changed);
     }
     return writer;
   },
@@ -2157,6 +2162,14 @@ export const AlertNote: MessageFns<AlertNote> = {
             message.note = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.changed = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2176,6 +2189,7 @@ export const AlertNote: MessageFns<AlertNote> = {
     const message = createBaseAlertNote();
     message.id = object.id ?? "";
     message.note = object.note ?? "";
+    message.changed = object.changed ?? false;
     return message;
   },
 };
