@@ -103,7 +103,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       hub,
       clock,
       resultsDurable: (acks) => sessions.resultsDurable(acks),
-      outputDurable: (acks) => sessions.outputDurable(acks),
+      outputDurable: (acks, bytes) => sessions.outputDurable(acks, bytes),
       onFault: (what, error, pending) => log.error({ err: error, pending }, `${what} failed; it is tried again`),
       observeBatch(kind, size, seconds) {
         const batch = kind === 'changes' ? 'reports' : 'output';
@@ -198,6 +198,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       },
       config,
     );
+    watching.alerts.onChanges(notifications.hook);
     const declared = await createDeclaredService({ pool, registry: declaredKinds, audit, clock, log });
     closers.push(() => declared.stop());
     await notifications.start();
