@@ -63,9 +63,14 @@ function fleet(agents: readonly LineAgent[]) {
         }),
       );
       const known = [...lines.all()].map((line) => line.agent);
+      const maintained = new Set([...lines.all()].flatMap((line) => (line.maintained ? [line.agent.id] : [])));
       nowMs += downSeconds * 1_000;
       lines = new Lines({ settleMs: SETTLE_MS, graceMs: GRACE_MS });
-      for (const each of known) lines.load(each, nowMs, saved.get(each.id), { ms: nowMs, unixMs: nowMs });
+      for (const each of known)
+        lines.load(each, { seenUnixMs: nowMs, maintained: maintained.has(each.id) }, saved.get(each.id), {
+          ms: nowMs,
+          unixMs: nowMs,
+        });
       lines.hold(nowMs);
       for (const each of known) if (online(each.id)) lines.opened(each);
     },

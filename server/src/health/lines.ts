@@ -1,4 +1,4 @@
-import { type Evidence, type Peers, verdictOf } from './diagnosis.ts';
+import { type Evidence, type Peers, type Verdict, verdictOf } from './diagnosis.ts';
 import { explaining, type GroupCount } from './groups.ts';
 import {
   ALL,
@@ -28,6 +28,7 @@ export interface SavedLine {
   readonly loss: Loss;
   /** undefined: it was stopped, and is within its time. */
   readonly cover: Cover | undefined;
+  readonly verdict: Verdict;
 }
 
 export interface Now {
@@ -55,6 +56,7 @@ export class Lines {
   readonly #outages = new Outages();
   /** Those that are not up: all that a tick looks at. */
   readonly #lost = new Set<Held>();
+  #version = 0;
   #holdUntilMs = Number.NEGATIVE_INFINITY;
   #tickedMs: number | undefined;
 
@@ -62,6 +64,10 @@ export class Lines {
     this.#policy = policy;
   }
 
+  /** Rises with every change. */
+  get version(): number {
+    return this.#version;
+  }
   get(agentId: string): Line | undefined {
     return this.#lines.get(agentId);
   }
@@ -80,8 +86,15 @@ export class Lines {
   }
 
   /** At the start: an agent that was connected at some time. */
-  load(agent: LineAgent, seenUnixMs: number, saved: SavedLine | undefined, now: Now): void {
+  load(
+    agent: LineAgent,
+    about: { seenUnixMs: number; maintained: boolean },
+    saved: SavedLine | undefined,
+    now: Now,
+  ): void {
     const line = this.#add(agent);
+    const { seenUnixMs, maintained } = about;
+    line.maintained = maintained;
     if (saved === undefined) {
       const loss: Loss = { ended: 'unseen', why: '', sinceUnixMs: seenUnixMs };
       this.#become(line, { kind: 'away', loss, heardMs: now.ms });
@@ -89,15 +102,17 @@ export class Lines {
       const stoppedForMs = Math.max(0, now.unixMs - saved.loss.sinceUnixMs);
       this.#become(line, { kind: 'away', loss: saved.loss, heardMs: now.ms - stoppedForMs });
     } else {
-      const { loss, cover } = saved;
+      const { loss, cover, verdict } = saved;
       const key = cover.kind === 'outage' ? cover.key : undefined;
       const group = agent.groups.find((each) => each.key === key);
       // The group is none any more: as if it had been lost for itself.
       const known: Cover = key === undefined || group !== undefined ? cover : { kind: 'own', suppressed: false };
       if (group !== undefined) this.#outages.list(group, [agent.id], loss.sinceUnixMs);
-      this.#become(line, { kind: 'down', loss, cover: known, verdict: 'unknown', evidence: undefined });
+      this.#become(line, { kind: 'down', loss, cover: known, verdict, evidence: undefined });
     }
     this.changedLines.delete(agent.id);
+    // Its maintenance ended while no server was there.
+    if (!maintained && saved?.cover?.kind === 'own' && saved.cover.suppressed) this.#reconsider(line, now.ms);
   }
 
   /** Nothing that is missing counts for a while: agents need time to come back. */
@@ -143,6 +158,7 @@ export class Lines {
     const line = this.#lines.get(agentId);
     if (line === undefined || line.maintained === maintained) return;
     line.maintained = maintained;
+    this.#version++;
     const { state } = line;
     // Nobody was told of it. What is lost still is looked at as if it were lost now: a rack makes one alert.
     if (!maintained && state.kind === 'down' && state.cover.kind === 'own' && state.cover.suppressed)
@@ -268,6 +284,7 @@ export class Lines {
   #become(line: Held, next: LineState): void {
     const before = line.state;
     line.state = next;
+    this.#version++;
     if (next.kind === 'up') this.#lost.delete(line);
     else this.#lost.add(line);
     const left = before.kind === 'down' && before.cover.kind === 'outage' ? before.cover.key : undefined;
@@ -285,6 +302,7 @@ function isMissed(line: Line): boolean {
 
 /** What is kept of a line; undefined: nothing. */
 export function savedOf({ agent, state }: Pick<Line, 'agent' | 'state'>): SavedLine | undefined {
-  if (state.kind === 'up' || (state.kind !== 'down' && state.loss.ended !== 'stopped')) return undefined;
-  return { agentId: agent.id, loss: state.loss, cover: state.kind === 'down' ? state.cover : undefined };
+  if (state.kind === 'down') return { agentId: agent.id, loss: state.loss, cover: state.cover, verdict: state.verdict };
+  if (state.kind === 'up' || state.loss.ended !== 'stopped') return undefined;
+  return { agentId: agent.id, loss: state.loss, cover: undefined, verdict: 'stopped' };
 }

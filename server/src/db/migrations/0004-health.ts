@@ -14,6 +14,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       cover text not null check (cover in ('', 'own', 'outage', 'none')),
       -- Its own alert was raised while it was in maintenance.
       suppressed boolean not null,
+      -- What was found out of the cause.
+      verdict text not null,
       -- The group whose outage it is part of, "label=value".
       outage text not null
     );

@@ -1,0 +1,149 @@
+import type { Pool } from 'pg';
+import type { Attributes } from '../agents/selector.ts';
+import { createQuery } from '../db/query.ts';
+import type { Tx } from '../db/transaction.ts';
+import type { Verdict } from './diagnosis.ts';
+import type { Cover, Ended } from './line.ts';
+import type { SavedLine } from './lines.ts';
+import type { Target } from './probes.ts';
+
+export interface KnownAgent {
+  readonly agent: Attributes;
+  readonly seenAt: Date;
+}
+
+export interface LineStore {
+  /** Agents that were connected at some time and are not revoked, page by page. */
+  known(afterId: string, limit: number): Promise<KnownAgent[]>;
+  /** Of these, whether connected or not. */
+  attributes(agentIds: readonly string[]): Promise<Attributes[]>;
+  saved(): Promise<SavedLine[]>;
+  /** Agents that are deleted meanwhile are left out. */
+  save(tx: Tx, lines: readonly SavedLine[], forget: readonly string[]): Promise<void>;
+  targets(agentIds: readonly string[]): Promise<ReadonlyMap<string, Target>>;
+}
+
+interface AgentRow {
+  id: string;
+  name: string;
+  labels: Record<string, string>;
+  pinned_labels: Record<string, string>;
+  facts: Record<string, string>;
+}
+
+/** The fact that names the Kubernetes node of an agent. */
+const NODE_FACT = 'kubernetes.node';
+
+export function createLineStore(pool: Pool): LineStore {
+  const query = createQuery(pool);
+  return {
+    async known(afterId, limit) {
+      const { rows } = await query<AgentRow & { seen: Date }>(
+        `select id, name, labels, pinned_labels, facts, coalesce(last_seen_at, connected_at) as seen from agents
+         where id > $1 and revoked_at is null and connected_at is not null order by id limit $2`,
+        [afterId, limit],
+      );
+      return rows.map((row) => ({ agent: toAttributes(row), seenAt: row.seen }));
+    },
+
+    async attributes(agentIds) {
+      const { rows } = await query<AgentRow>(
+        'select id, name, labels, pinned_labels, facts from agents where id = any($1)',
+        [agentIds],
+      );
+      return rows.map(toAttributes);
+    },
+
+    async saved() {
+      const { rows } = await query<{
+        agent_id: string;
+        ended: Ended;
+        why: string;
+        since: Date;
+        cover: '' | Cover['kind'];
+        suppressed: boolean;
+        outage: string;
+        verdict: Verdict;
+      }>('select * from agent_lines');
+      return rows.map(({ agent_id, ended, why, since, cover, suppressed, outage, verdict }) => ({
+        agentId: agent_id,
+        loss: { ended, why, sinceUnixMs: since.getTime() },
+        cover: toCover(cover, suppressed, outage),
+        verdict,
+      }));
+    },
+
+    async save(tx, lines, forget) {
+      if (forget.length > 0)
+        await tx.query({
+          name: 'lines-forget',
+          text: 'delete from agent_lines where agent_id = any($1)',
+          values: [forget],
+        });
+      if (lines.length === 0) return;
+      await tx.query({
+        name: 'lines-save',
+        text: `
+          insert into agent_lines (agent_id, ended, why, since, cover, suppressed, outage, verdict)
+          select l.agent_id, l.ended, l.why, to_timestamp(l.since_ms / 1000.0), l.cover, l.suppressed, l.outage, l.verdict
+          from unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::boolean[], $7::text[], $8::text[])
+            as l(agent_id, ended, why, since_ms, cover, suppressed, outage, verdict)
+          join agents a on a.id = l.agent_id
+          on conflict (agent_id) do update set ended = excluded.ended, why = excluded.why, since = excluded.since,
+            cover = excluded.cover, suppressed = excluded.suppressed, outage = excluded.outage, verdict = excluded.verdict`,
+        values: [
+          lines.map(({ agentId }) => agentId),
+          lines.map(({ loss }) => loss.ended),
+          lines.map(({ loss }) => loss.why),
+          lines.map(({ loss }) => loss.sinceUnixMs),
+          lines.map(({ cover }) => cover?.kind ?? ''),
+          lines.map(({ cover }) => cover?.kind === 'own' && cover.suppressed),
+          lines.map(({ cover }) => (cover?.kind === 'outage' ? cover.key : '')),
+          lines.map(({ verdict }) => verdict),
+        ],
+      });
+    },
+
+    async targets(agentIds) {
+      const { rows } = await query<{ id: string; remote_address: string; node: string | null; shared: boolean }>({
+        name: 'lines-targets',
+        text: `
+          select a.id, a.remote_address, a.facts ->> '${NODE_FACT}' as node, exists (
+            select 1 from agents o where o.id <> a.id and o.revoked_at is null
+              and ${hostSql('o')} = ${hostSql('a')} and o.facts ->> 'hostname' is distinct from a.facts ->> 'hostname') as shared
+          from agents a where a.id = any($1)`,
+        values: [agentIds],
+      });
+      return new Map(
+        rows.map(({ id, remote_address, node, shared }) => [
+          id,
+          { remoteAddress: remote_address, node: node ?? undefined, shared },
+        ]),
+      );
+    },
+  };
+}
+
+/** "10.0.0.1:5000" → "10.0.0.1" */
+function hostSql(table: string): string {
+  return `regexp_replace(${table}.remote_address, ':[0-9]+$', '')`;
+}
+
+function toAttributes({ id, name, labels, pinned_labels, facts }: AgentRow): Attributes {
+  return { id, name, labels: { ...labels, ...pinned_labels }, facts };
+}
+
+function toCover(kind: '' | Cover['kind'], suppressed: boolean, outage: string): Cover | undefined {
+  switch (kind) {
+    case '':
+      return undefined;
+    case 'own':
+      return { kind, suppressed };
+    case 'outage':
+      return { kind, key: outage };
+    case 'none':
+      return { kind };
+    default:
+      return kind satisfies never;
+  }
+}
