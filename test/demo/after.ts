@@ -23,6 +23,7 @@ export function whatNext({ metricsPort }: Server): void {
   print('  npx openline packs show linux');
   print('  npx openline trace web-1            # then run something there');
   print('  npx openline runs list');
+  print('  npx openline alerts list            # and: npx openline health');
   print(`  curl -s http://127.0.0.1:${metricsPort}/metrics | grep ^openline`);
   print();
   print('The server and the agents stay up until you press Ctrl-C here. Kill one, and it');

@@ -3,6 +3,7 @@ import { connectionsTo } from '../harness/sockets.ts';
 import { expectEnds, expectExit } from './checks.ts';
 import { isRunning, stopChild } from './children.ts';
 import { type Agent, agentCommand, forgetAgent, hasIdentity, type Server, startAgent } from './cluster.ts';
+import { mail } from './mail.ts';
 import { command, cut, note, print } from './screen.ts';
 import { ask, newestRun, type, typeAside } from './shell.ts';
 
@@ -247,4 +248,5 @@ export const STEPS: readonly Step[] = [
   failing,
   offline,
   wire,
+  mail,
 ];
