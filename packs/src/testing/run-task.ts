@@ -24,7 +24,7 @@ export async function runTask(task: PackTask, parameters: unknown, timeoutMs = 3
       await writeFile(join(workDir, variable), content, { mode: 0o600 });
     }
     const argv = await argvOf(task, values, workDir);
-    return await run(argv, workDir, { ...env, ...paths }, timeoutMs);
+    return await runHere(argv, workDir, { ...env, ...paths }, timeoutMs);
   } finally {
     await rm(workDir, { recursive: true, force: true });
   }
@@ -39,7 +39,8 @@ async function argvOf(task: PackTask, values: Readonly<Record<string, unknown>>,
   return [runner.interpreter, script];
 }
 
-function run(
+/** A process with the surroundings that an agent gives it. @param env on top of them */
+export function runHere(
   argv: readonly string[],
   workDir: string,
   env: Readonly<Record<string, string>>,
