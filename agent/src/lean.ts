@@ -1,12 +1,16 @@
 import { replaceProcess } from '@openline/proto/replace-process';
 
 /**
- * What lets an idle agent live in 60 MB. Measured (docs/performance.md): 94 MB without them, 59 MB with them, both with two packs held. An agent waits for
- * sockets and disks, so it loses nothing that it needs; and without a JIT a process that may run as root has no memory that is
- * writable and executable.
+ * What lets an idle agent live in 60 MB; measured in docs/performance.md. An agent mostly waits for sockets and disks, so it starts without
+ * compilers that optimise, which jit.ts turns on when events flow. Not with --jitless, which would take less still and could never be
+ * undone: docs/adr/0011.
  */
 const FLAGS = [
-  '--jitless',
+  '--no-opt',
+  '--no-maglev',
+  '--no-sparkplug',
+  // What did not run for two collections is compiled again when it does.
+  '--bytecode-old-age=2',
   '--optimize-for-size',
   '--max-semi-space-size=1',
   '--v8-pool-size=1',

@@ -24,6 +24,10 @@ describe('what is bundled', () => {
     expect(node(OPENLINE, 'version', '-o', 'yaml').stdout).toMatch(/^version: /m);
   });
 
+  it('is ASCII: of other source V8 keeps two bytes for each character in the memory of an agent', () => {
+    expect(readFileSync(AGENT, 'utf8')).not.toMatch(/[\u0080-\uffff]/);
+  });
+
   it.each([
     ['openline agent', OPENLINE, ['agent']],
     ['agent.mjs', AGENT, []],
