@@ -20,6 +20,12 @@ export interface Config {
   readonly advertise: readonly string[];
   readonly heartbeatIntervalMs: number;
   readonly offlineAfterMs: number;
+  readonly stoppedAfterMs: number;
+  readonly lineSettleMs: number;
+  readonly lineGraceMs: number;
+  readonly lineStorm: number;
+  readonly lineProbes: boolean;
+  readonly groupLabels: readonly string[];
   readonly defaultTtlMs: number;
   readonly lostAfterMs: number;
   readonly agentCertificateTtlMs: number;
@@ -59,6 +65,12 @@ const schema = z.strictObject({
   advertise: KEYS.advertise.schema,
   heartbeatInterval: KEYS.heartbeatInterval.schema,
   offlineAfter: KEYS.offlineAfter.schema,
+  stoppedAfter: KEYS.stoppedAfter.schema,
+  lineSettle: KEYS.lineSettle.schema,
+  lineGrace: KEYS.lineGrace.schema,
+  lineStorm: KEYS.lineStorm.schema,
+  lineProbes: KEYS.lineProbes.schema,
+  groupLabels: KEYS.groupLabels.schema,
   defaultTtl: KEYS.defaultTtl.schema,
   lostAfter: KEYS.lostAfter.schema,
   agentCertificateTtl: KEYS.agentCertificateTtl.schema,
@@ -102,7 +114,8 @@ export function loadConfig({ flags = {}, env = {}, file = env[envOf('config')] }
   }
   if (!parsed.success || problems.length > 0) throw new OpenlineError('CONFIG_INVALID', problems.join('; '));
 
-  const { heartbeatInterval, offlineAfter, defaultTtl, lostAfter, agentCertificateTtl, drain, ...rest } = parsed.data;
+  const { heartbeatInterval, offlineAfter, stoppedAfter, lineSettle, lineGrace, ...timed } = parsed.data;
+  const { defaultTtl, lostAfter, agentCertificateTtl, drain, ...rest } = timed;
   const dataDir = resolve(rest.dataDir ?? defaultDataDir());
   return Object.freeze({
     ...rest,
@@ -114,6 +127,10 @@ export function loadConfig({ flags = {}, env = {}, file = env[envOf('config')] }
     trustedPackKeys: rest.trustedPackKeys === undefined ? undefined : resolve(rest.trustedPackKeys),
     heartbeatIntervalMs: heartbeatInterval,
     offlineAfterMs: offlineAfter,
+    stoppedAfterMs: stoppedAfter,
+    lineSettleMs: lineSettle,
+    lineGraceMs: lineGrace,
+    groupLabels: Object.freeze(rest.groupLabels),
     defaultTtlMs: defaultTtl,
     lostAfterMs: lostAfter,
     agentCertificateTtlMs: agentCertificateTtl,

@@ -100,6 +100,13 @@ const subnets = (description: string) => ({
   description,
 });
 
+const LABEL = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,252}$/;
+const DEFAULT_GROUPS = ['rack', 'zone', 'topology.kubernetes.io/zone'];
+const listOfLabels = text((value) => {
+  const labels = value === '' ? [] : value.split(',').map((label) => label.trim());
+  return labels.every((label) => LABEL.test(label)) ? labels : undefined;
+});
+
 export const KEYS = {
   dataDir: path(
     '/var/lib/openline/server as root, else ~/.local/share/openline/server',
@@ -140,6 +147,46 @@ export const KEYS = {
     86_400_000,
     'An agent that was silent for this long is offline, and its link is closed. Longer than heartbeatInterval.',
   ),
+  stoppedAfter: duration(
+    900_000,
+    1000,
+    30 * 86_400_000,
+    'How long an agent that was stopped on purpose may stay away before an alert says so.',
+  ),
+  lineSettle: duration(
+    5_000,
+    100,
+    600_000,
+    'Beyond one heartbeat, how long the loss of a line waits for others of its rack or zone, so that they make one alert.',
+  ),
+  lineGrace: duration(
+    90_000,
+    1000,
+    3_600_000,
+    'After a start of the server or an outage of the database: how long agents have to come back before a lost line counts.',
+  ),
+  lineStorm: integer(
+    20,
+    2,
+    1_000_000,
+    'So many lines that are lost together, with no group of agents to explain it, make one alert.',
+  ),
+  lineProbes: {
+    type: 'boolean',
+    schema: z.union([z.boolean(), z.enum(['true', 'false']).transform((value) => value === 'true')]).default(true),
+    default: 'true',
+    expects: 'true or false',
+    description:
+      'Whether the node of a lost line is looked at (a TCP connection, a ping, the Kubernetes node), to tell agent, node and network apart.',
+  },
+  groupLabels: {
+    type: 'list',
+    schema: z.union([z.array(z.string().regex(LABEL)), listOfLabels]).default(DEFAULT_GROUPS),
+    default: DEFAULT_GROUPS.join(','),
+    expects: 'names of labels or facts, separated by commas',
+    description:
+      'Labels whose values make groups of agents, besides those that are declared as HealthGroup: for roll-up, and to tell what is lost together.',
+  },
   defaultTtl: duration(
     3_600_000,
     1000,
