@@ -5,6 +5,8 @@ import {
   copyFileSync,
   mkdirSync,
   openSync,
+  readdirSync,
+  readlinkSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -15,7 +17,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { toEventOf } from '../formats/format.ts';
 import type { Position } from '../source.ts';
 import { read, scratchDir, testDeps } from '../testing/scratch.ts';
@@ -57,6 +59,20 @@ async function readUntil(
 
 const inFiles = (sink: TestSink) => sink.events().map(({ log, message }) => `${log.replace(/.*\//, '')}: ${message}`);
 
+/** Of this process. */
+async function untilClosed(file: string): Promise<void> {
+  const open = () => readdirSync('/proc/self/fd').map((fd) => readlinkOrNothing(`/proc/self/fd/${fd}`));
+  await vi.waitFor(() => expect(open()).not.toContain(file), { timeout: 5_000, interval: 10 });
+}
+
+function readlinkOrNothing(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
+
 describe('lines of a file', () => {
   it('are events from now on, each once, also over a restart of the agent', async () => {
     const log = join(scratchDir(), 'app.log');
@@ -83,16 +99,22 @@ describe('lines of a file', () => {
   });
 
   it('without an end are waited for, and taken after a time', async () => {
-    const log = join(scratchDir(), 'app.log');
+    const directory = scratchDir();
+    const [log, other] = ['app.log', 'other.log'].map((name) => join(directory, name)) as [string, string];
     writeFileSync(log, 'half of hist');
-    const sink = await reading(log, { unfinishedMs: 150 });
+    writeFileSync(other, '');
+    const sink = await reading([log, other], { unfinishedMs: 200 });
     appendFileSync(log, 'ory\nwhole ');
-    await sink.untilEvents(1);
-    appendFileSync(log, 'line\nno end');
+    appendFileSync(other, 'both were looked at\n');
+    await sink.untilEvents(2);
+    appendFileSync(other, 'twice\n');
     await sink.untilEvents(3);
+    appendFileSync(log, 'line\nno end');
+    await sink.untilEvents(5);
     appendFileSync(log, '\nnext\n');
-    await sink.untilEvents(4);
-    expect(sink.messages()).toEqual(['half of history', 'whole line', 'no end', 'next']);
+    await sink.untilEvents(6);
+    const ofLog = sink.events().filter((event) => event.log === `file:${log}`);
+    expect(ofLog.map(({ message }) => message)).toEqual(['half of history', 'whole line', 'no end', 'next']);
   });
 
   it('that are too long are cut and marked; the rest is no line, also after a restart within it', async () => {
@@ -343,6 +365,7 @@ describe('a symbolic link', () => {
     point(b);
     writeFileSync(b, 'b1\n');
     await sink.untilEvents(3);
+    await untilClosed(a);
     // Back again, to lines that were read and one that was not.
     appendFileSync(a, 'a3\n');
     point(a);
@@ -379,19 +402,22 @@ describe('a pattern', () => {
     writeFileSync(log, `a second line of this ${'x'.repeat(256)}\n`);
     await sink.untilEvents(2);
     copyFileSync(log, `${log}.2`);
-    appendFileSync(log, 'a third line of this\n');
+    writeFileSync(join(directory, 'app.log.a'), 'a third line, found together with the copy\n');
     await sink.untilEvents(3);
-    truncateSync(log);
     appendFileSync(log, 'a fourth line of this\n');
     await sink.untilEvents(4);
-    writeFileSync(join(directory, 'app.log.end'), 'a fifth line\n');
+    truncateSync(log);
+    appendFileSync(log, 'a fifth line of this\n');
     await sink.untilEvents(5);
+    writeFileSync(join(directory, 'app.log.b'), 'a sixth line\n');
+    await sink.untilEvents(6);
     expect(sink.messages().map((message) => message.split(' ')[1])).toEqual([
       'first',
       'second',
       'third',
       'fourth',
       'fifth',
+      'sixth',
     ]);
   });
 
@@ -426,6 +452,7 @@ describe('a file that is removed', () => {
     await sink.untilEvents(2);
     closeSync(writer);
     expect(sink.messages()).toEqual(['after its end', 'and without']);
+    await untilClosed(`${log} (deleted)`);
   });
 
   it('and whose number is another file’s by now is not taken for that one', async () => {
