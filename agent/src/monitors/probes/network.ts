@@ -84,12 +84,15 @@ export function probeTcp(host: string, port: number, signal: AbortSignal): Promi
   });
 }
 
+/** @param servers default: those of the machine */
 export async function probeDns(
   { host, type }: Of<'dns'>,
   signal: AbortSignal,
+  servers?: readonly string[],
 ): Promise<Finding & { readonly answers: readonly string[] }> {
   const startMs = performance.now();
   const resolver = new Resolver();
+  if (servers !== undefined) resolver.setServers(servers);
   const cancel = () => resolver.cancel();
   signal.addEventListener('abort', cancel, { once: true });
   try {
