@@ -91,7 +91,7 @@ describe.runIf(process.platform === 'linux')('a probe of the linux pack', () => 
       spaced: join(root, 'with "quotes" and space'),
       boot: join(root, 'boot'),
     };
-    for (const place of Object.values(places)) mkdirSync(place);
+    for (const place of [...Object.values(places), join(places.data, 'bind')]) mkdirSync(place);
     const escaped = (path: string) => path.replaceAll(' ', '\\040');
     file(
       'proc/mounts',
@@ -99,9 +99,10 @@ describe.runIf(process.platform === 'linux')('a probe of the linux pack', () => 
 overlay / overlay rw,lowerdir=/x 0 0
 tmpfs ${places.data} tmpfs rw 0 0
 /dev/loop1 ${places.boot} squashfs ro 0 0
+/dev/sda1 ${places.data}/bind ext4 rw,relatime 0 0
+/dev/sda1 ${file('f', 'x')} ext4 rw 0 0
 /dev/sda1 ${places.data} ext4 rw,relatime 0 0
-/dev/sda1 ${places.data}/bind/of/it ext4 rw,relatime 0 0
-/dev/sda1 ${file('hosts', 'x')} ext4 rw 0 0
+/dev/sdd1 ${file('g', 'x')} ext4 rw 0 0
 /dev/sdb1 ${escaped(places.spaced)} xfs rw 0 0
 /dev/sdc1 ${places.boot} ext4 ro,relatime 0 0
 server:/x ${places.boot} nfs4 rw 0 0
