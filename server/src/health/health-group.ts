@@ -73,9 +73,10 @@ export function allGroups(
   declared: readonly Pick<DeclaredObject<HealthGroupSpec>, 'name' | 'spec'>[],
   labels: readonly string[],
 ): { readonly name: string; readonly spec: HealthGroupSpec }[] {
-  const taken = new Set(declared.map(({ spec }) => spec.label));
-  const builtIn = labels.filter((label) => !taken.has(label)).map((label) => ({ name: label, spec: groupBy(label) }));
-  return [...declared.map(({ name, spec }) => ({ name, spec })), ...builtIn];
+  // One kind of group for a label: of several that are declared the first by name.
+  const byLabel = new Map(declared.toReversed().map((each) => [each.spec.label, each]));
+  const builtIn = labels.filter((label) => !byLabel.has(label)).map((label) => ({ name: label, spec: groupBy(label) }));
+  return [...[...byLabel.values()].reverse(), ...builtIn];
 }
 
 function groupBy(label: string): HealthGroupSpec {

@@ -12,6 +12,7 @@ import { LineFlush } from './line-flush.ts';
 import type { LineStore } from './line-store.ts';
 import { Lines, type LinesPolicy } from './lines.ts';
 import { Lookout } from './lookout.ts';
+import type { Outage } from './outages.ts';
 import { judge, PARTS, type Part, type PartState, problemOf } from './parts.ts';
 import type { Prober } from './probes.ts';
 
@@ -35,6 +36,8 @@ export interface LineServiceDeps {
 export interface LineService extends LineWatcher {
   get(agentId: string): Line | undefined;
   all(): Iterable<Line>;
+  /** The outage of a group, "label=value", while it lasts. */
+  outageOf(key: string): Outage | undefined;
   /** What does not work of an agent that is connected. */
   problemsOf(agentId: string): { readonly part: Part; readonly problem: string }[];
   /** Revoked or deleted. */
@@ -151,6 +154,7 @@ export async function createLineService(deps: LineServiceDeps, policy: LinesPoli
   const self: LineService = {
     get: (agentId) => lines.get(agentId),
     all: () => lines.all(),
+    outageOf: (key) => lines.outage(key),
     problemsOf: (agentId) =>
       PARTS.flatMap((part) => {
         const state = partOf(agentId, part);

@@ -7,7 +7,7 @@ import { type Member, rollUp, STATES, type State } from './rollup.ts';
 const member = (state: State, over: Partial<Member> = {}): Member => ({
   state,
   unreachable: false,
-  maintenance: false,
+  counts: true,
   ...over,
 });
 const group = (yaml: string) => specOf(healthGroupKind, yaml);
@@ -38,9 +38,9 @@ describe('the health of a group', () => {
     expect(rollUp(group('{label: rack, unreachable: warning}'), members)).toBe('warning');
     expect(rollUp(group('{label: rack, unreachable: ignore}'), members)).toBe('healthy');
   });
-  it('does not count members in maintenance; of those alone there is none', () => {
-    expect(rollUp(worst, [member('warning'), member('critical', { maintenance: true })])).toBe('warning');
-    expect(rollUp(worst, [member('critical', { maintenance: true })])).toBeUndefined();
+  it('does not count members in maintenance, or whose loss is excused; of those alone there is none', () => {
+    expect(rollUp(worst, [member('warning'), member('critical', { counts: false })])).toBe('warning');
+    expect(rollUp(worst, [member('critical', { counts: false })])).toBeUndefined();
     expect(rollUp(worst, [])).toBeUndefined();
   });
   it('is never better than the best member that counts, nor worse than the worst', () => {

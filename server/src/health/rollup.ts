@@ -16,16 +16,17 @@ export interface Member {
   readonly state: State;
   /** Its line is lost for longer than is tolerated: grey. */
   readonly unreachable: boolean;
-  readonly maintenance: boolean;
+  /** False: it is in maintenance, or nobody minds that it is lost. */
+  readonly counts: boolean;
 }
 
-/** undefined: no member counts, as all are in maintenance (or ignored). */
+/** undefined: no member counts. */
 export function rollUp(
   { rollup, percent, unreachable }: Pick<HealthGroupSpec, 'rollup' | 'percent' | 'unreachable'>,
   members: readonly Member[],
 ): State | undefined {
   const states = members.flatMap((member): State[] => {
-    if (member.maintenance) return [];
+    if (!member.counts) return [];
     if (!member.unreachable) return [member.state];
     return unreachable === 'ignore' ? [] : [unreachable];
   });

@@ -7,6 +7,7 @@ import type { AuditLog } from '../audit/audit.ts';
 import type { Clock } from '../clock.ts';
 import { inTransaction } from '../db/transaction.ts';
 import type { Declared } from '../declared/declared.ts';
+import { every } from '../every.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import {
   type Maintenance,
@@ -305,30 +306,13 @@ export async function createMaintenanceService(
       }
     },
 
-    stop: () => clearInterval(timer),
+    stop: () => timer.stop(),
   };
 
   await refresh();
-  let ticking = false;
-  let failing = false;
-  const timer = setInterval(() => {
-    if (ticking) return;
-    ticking = true;
-    self
-      .tick()
-      .then(
-        () => {
-          failing = false;
-        },
-        (error: unknown) => {
-          // What is known goes on holding while the database does not answer.
-          if (!failing) log.error({ err: error }, 'maintenance could not be looked at; it is tried again');
-          failing = true;
-        },
-      )
-      .finally(() => {
-        ticking = false;
-      });
-  }, TICK_MS);
+  const timer = every(TICK_MS, self.tick, (error) =>
+    // What is known goes on holding while the database does not answer.
+    log.error({ err: error }, 'maintenance could not be looked at; it is tried again'),
+  );
   return self;
 }
