@@ -28,6 +28,8 @@ export interface BareAgent {
   /** As they are: not even protobuf. */
   sendBytes(bytes: Buffer): void;
   readonly received: readonly ServerMessage[];
+  /** Called after each message that came. */
+  onMessage(listener: () => void): void;
   welcomed(): Promise<Welcome>;
   /** What it was told before the server hung up. */
   disconnected(): Promise<Disconnect>;
@@ -51,7 +53,11 @@ export function bareAgent(port: number, { caPem, keyPem, certificatePem }: Crede
   });
   const call: ClientDuplexStream<Buffer, Buffer> = client.makeBidiStreamRequest(CONNECT, raw, raw, new Metadata());
   const received: ServerMessage[] = [];
-  call.on('data', (bytes: Buffer) => received.push(ServerMessage.decode(bytes)));
+  const listeners: (() => void)[] = [];
+  call.on('data', (bytes: Buffer) => {
+    received.push(ServerMessage.decode(bytes));
+    for (const listener of listeners) listener();
+  });
   call.on('error', () => {}); // `status` says the same
   const ended = new Promise<{ code: number; details: string; errorCode: string }>((resolve) => {
     call.on('status', ({ code, details, metadata }: StatusObject) => {
@@ -71,6 +77,7 @@ export function bareAgent(port: number, { caPem, keyPem, certificatePem }: Crede
     send,
     sendBytes,
     received,
+    onMessage: (listener) => void listeners.push(listener),
     welcomed: () => eventually(() => kinds().find((kind) => kind?.$case === 'welcome')?.value, { what: 'a welcome' }),
     disconnected: () =>
       eventually(() => kinds().find((kind) => kind?.$case === 'disconnect')?.value, { what: 'a disconnect' }),

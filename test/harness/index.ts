@@ -8,6 +8,7 @@ export { type BareAgent, bareAgent } from './bare-agent.ts';
 export { type AgentIdentity, authorityOf, certify, foreignAuthority, readIdentity } from './certificates.ts';
 export { type CliResult, runCli, startCli } from './cli.ts';
 export { canMount, type SmallDisk, smallDisk } from './disk.ts';
+export { became, type EventAgent, eventAgent, fired } from './event-agent.ts';
 export { eventually } from './eventually.ts';
 export { type Claim, claimsOf, markerDir, type Start, violations } from './markers.ts';
 export { type Network, startNetwork } from './net.ts';

@@ -80,18 +80,18 @@ export async function readFacts(tx: Tx, answer: StoredAnswer, now: Date): Promis
     text: 'select state, spell from monitor_states where agent_id = $1 and pack = $2 and monitor = $3 and instance = $4',
     values: [answer.agentId, pack, monitor, answer.instance],
   });
-  const starts = await tx.query<{ task: string; last: Date; recoveries: number }>({
+  const starts = await tx.query<{ task: string; last: Date; of_spell: number }>({
     name: 'answers-starts',
-    text: `select task, max(started_at) as last, count(*) filter (where kind = 'recovery' and spell = $4) as recoveries
-      from answers where agent_id = $1 and watch = $2 and instance = $3 and started_at is not null group by task`,
-    values: [...about, answer.spell],
+    text: `select task, max(started_at) as last, count(*) filter (where spell = $4) as of_spell
+      from answers where agent_id = $1 and watch = $2 and instance = $3 and kind = $5 and started_at is not null group by task`,
+    values: [...about, answer.spell, answer.kind],
   });
   const [row] = states.rows;
   return {
     now,
     monitor: row && { state: monitorStateOf(row.state), spell: row.spell },
     lastStarts: new Map(starts.rows.map(({ task, last }) => [task, last])),
-    recoveries: new Map(starts.rows.map(({ task, recoveries }) => [task, recoveries])),
+    startsOfSpell: new Map(starts.rows.map(({ task, of_spell }) => [task, of_spell])),
   };
 }
 

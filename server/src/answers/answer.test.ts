@@ -28,7 +28,7 @@ const facts = (over: Partial<Facts> = {}): Facts => ({
   now: later(1),
   monitor: { state: 'critical', spell: 's1' },
   lastStarts: new Map(),
-  recoveries: new Map(),
+  startsOfSpell: new Map(),
   ...over,
 });
 
@@ -95,7 +95,7 @@ describe('a recovery', () => {
   });
   it('runs so often for one spell of ill health, and no other takes its place', () => {
     const recoveries = [recovery('restart', '', 2), recovery('reboot')];
-    const ran = (n: number) => facts({ recoveries: new Map([['p/restart', n]]) });
+    const ran = (n: number) => facts({ startsOfSpell: new Map([['p/restart', n]]) });
     expect(chosen({ recoveries }, ran(1)).kind).toBe('start');
     expect(chosen({ recoveries }, ran(2))).toEqual({
       kind: 'skip',

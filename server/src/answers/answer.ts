@@ -58,10 +58,10 @@ export interface Facts {
   readonly now: Date;
   /** Of its watch and instance; undefined for rules, and when it is not monitored any more. */
   readonly monitor: Pick<MonitorRecord, 'state' | 'spell'> | undefined;
-  /** When the tasks were last started for the same watch and instance. */
+  /** When tasks were last started as answers of this kind to the same watch and instance. */
   readonly lastStarts: ReadonlyMap<string, Date>;
-  /** How often the tasks were started as recoveries of this spell. */
-  readonly recoveries: ReadonlyMap<string, number>;
+  /** And how often in this spell. */
+  readonly startsOfSpell: ReadonlyMap<string, number>;
 }
 
 export type Verdict =
@@ -84,7 +84,7 @@ export function judge(answer: StoredAnswer, facts: Facts): Verdict {
   if (answer.run !== undefined) return unlessCooling(answer.run, facts);
   const chosen = choose(answer.choice);
   if (chosen === undefined) return skip('no recovery is for this case');
-  const runs = facts.recoveries.get(chosen.task) ?? 0;
+  const runs = facts.startsOfSpell.get(chosen.task) ?? 0;
   if (runs >= chosen.most) {
     return skip(`${chosen.task} was run ${times(runs)} since it is ill, which is the most that the pack allows`);
   }
