@@ -148,6 +148,16 @@ describe('a threshold', () => {
     expect(fired).toEqual([0, 0, 1, 0, 0, 1]);
   });
 
+  it('tells long values of `by` apart, though it does not remember all of them', () => {
+    const engine = engineWith(failedLogins);
+    const long = 'x'.repeat(5000);
+    const keys = ['a', 'b', 'a', 'b', 'a', 'b'].flatMap((end, at) =>
+      detections(engine.event(failed(at, `${long}${end}`), at)).map(({ key }) => key),
+    );
+    expect(keys.map((key) => key.length)).toEqual([200, 200]);
+    expect(new Set(keys).size).toBe(2);
+  });
+
   it('slides: three within the time count, whenever the first of all came', () => {
     const engine = engineWith(failedLogins);
     const at = [0, 1.5 * MINUTE, 2.5 * MINUTE, 3 * MINUTE];

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { type Context, compileExpression, keyOf, plainValue, wordsOf } from '../cel/evaluate.ts';
 import { parseTemplate } from '../cel/template.ts';
 import type { AlertSpec, Severity, TaskAnswer } from '../monitoring.ts';
@@ -95,9 +96,10 @@ function compileTextValue(text: string): (context: Context) => unknown {
     });
 }
 
-/** A key, a value of `by`, an instance: exact, and no longer than may be remembered. @throws Error */
+/** A key, a value of `by`, an instance: exact; what is too long to be remembered is cut, and told apart by a hash. @throws Error */
 export function shortKey(value: unknown): string {
   const key = keyOf(value);
-  // A copy: a slice would keep the whole text in memory.
-  return key.length <= MAX_KEY_CHARS ? key : Buffer.from(key.slice(0, MAX_KEY_CHARS)).toString();
+  if (key.length <= MAX_KEY_CHARS) return key;
+  const hash = createHash('sha256').update(key).digest('hex').slice(0, 12);
+  return `${key.slice(0, MAX_KEY_CHARS - hash.length - 1).toWellFormed()}…${hash}`;
 }
