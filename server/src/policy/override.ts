@@ -21,6 +21,15 @@ export interface OverrideSpec {
 
 const WATCH = /^([a-z][a-z0-9-]{0,62})\/([a-z][a-z0-9-]{0,62})$/;
 const SETTING = /^[a-z][a-z0-9_]{0,62}$/;
+/** What may also be written among the settings, as in a pack's tests. */
+const KNOBS: ReadonlySet<string> = new Set([
+  'threshold.count',
+  'threshold.within_ms',
+  'absence.within_ms',
+  'every_ms',
+  'samples',
+  'reset.after_ms',
+]);
 const MAX_SETTINGS = 32;
 const MAX_TEXT_CHARS = 1_000;
 const DAY_MS = 24 * 3600 * 1000;
@@ -88,7 +97,7 @@ function readSettings(report: Report, node: Located | undefined): Settings {
     report.add(node.at, `'settings' has ${entries.size} entries; at most ${MAX_SETTINGS} are allowed`);
   const settings: Record<string, Settings[string]> = {};
   for (const [name, { keyAt, value }] of entries) {
-    if (!SETTING.test(name)) report.add(keyAt, `'${name}' is no name for a setting`);
+    if (!SETTING.test(name) && !KNOBS.has(name)) report.add(keyAt, `'${name}' is no name for a setting`);
     const given = value.kind === 'scalar' ? value.value : null;
     if (given === null || (typeof given === 'number' && !Number.isFinite(given)))
       report.add(value.at, `setting '${name}' must be a number, text, true or false`);
