@@ -5,6 +5,7 @@ import type { CreateTokenFlags } from './commands/tokens.ts';
 import type { Io } from './io.ts';
 import { addAlerts } from './program-alerts.ts';
 import { addDeclared } from './program-declared.ts';
+import { addNotifications } from './program-notifications.ts';
 import { VERSION } from './version.ts';
 
 /** Written out, so that `--help` need not load what writes YAML. */
@@ -175,6 +176,7 @@ export function buildProgram(io: Io, done: (exitCode: number) => void): Command 
   addPacks(program, { io, output, flagsOf, collect, run });
   addAccess(program, { io, output, flagsOf, collect, run });
   addAlerts(program, { io, output, flagsOf, collect, run });
+  addNotifications(program, { io, output, flagsOf, collect, run });
   addDeclared(program, { io, output, flagsOf, collect, run });
   addLocal(program, { io, output, flagsOf, collect, run });
   return program;

@@ -9,7 +9,20 @@ export interface Candidate {
 }
 
 export type Source =
-  | { readonly kind: 'tasks' | 'packs' | 'agents' | 'targets' | 'runs' | 'contexts' | 'shells' | 'kinds' }
+  | {
+      readonly kind:
+        | 'tasks'
+        | 'packs'
+        | 'agents'
+        | 'targets'
+        | 'runs'
+        | 'contexts'
+        | 'shells'
+        | 'kinds'
+        | 'channels'
+        | 'subscriptions'
+        | 'notifications';
+    }
   | { readonly kind: 'parameters'; readonly task: string }
   | { readonly kind: 'declared'; readonly of: string };
 
@@ -90,6 +103,18 @@ async function ask(client: OperatorClient, source: Source): Promise<Candidate[]>
       const { parametersOf } = await import('../commands/pack-show.ts');
       const schema = JSON.parse(task?.parametersSchemaJson ?? '{}');
       return parametersOf(schema).map(({ name, description }) => ({ value: `${name}=`, description }));
+    }
+    case 'channels':
+    case 'subscriptions': {
+      const { DeclaredServiceService } = await import('@openline/proto/declared');
+      const { objects } = await client.unary(DeclaredServiceService.listDeclared, { kind: source.kind }, soon);
+      return objects.map(({ name }) => ({ value: name, description: '' }));
+    }
+    case 'notifications': {
+      const { NotificationServiceService } = await import('@openline/proto/notifications');
+      const request = { states: [], channel: '', subscription: '', alertId: '', limit: 30, pageToken: '' };
+      const { notifications } = await client.unary(NotificationServiceService.listNotifications, request, soon);
+      return notifications.map(({ id, title }) => ({ value: id, description: title }));
     }
     case 'kinds': {
       const { DeclaredServiceService } = await import('@openline/proto/declared');

@@ -28,6 +28,8 @@ const BY_OPTION: Readonly<Record<string, Kind>> = {
   '--agent': 'agents',
   '--context': 'contexts',
   '--task': 'tasks',
+  '--channel': 'channels',
+  '--subscription': 'subscriptions',
 };
 
 /** By the command's path; `packs push` and the like take files, which their arguments say. */
@@ -48,6 +50,9 @@ const BY_COMMAND: Readonly<Record<string, Kind>> = {
   'context use': 'contexts',
   'context set': 'contexts',
   completion: 'shells',
+  'channels test': 'channels',
+  'notifications show': 'notifications',
+  'notifications retry': 'notifications',
   get: 'kinds',
   delete: 'kinds',
 };
