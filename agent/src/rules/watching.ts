@@ -32,6 +32,8 @@ export function startWatching(deps: WatchingDeps, about: About): Watching {
   let turn: Promise<void> = Promise.resolve();
   let overrides = readNote(runtime.noted(OVERRIDES));
   let holding = false;
+  /** Until then packs that are held look as if they were not. */
+  let packsKnown = false;
 
   function refresh(): Promise<void> {
     turn = turn
@@ -41,6 +43,7 @@ export function startWatching(deps: WatchingDeps, about: About): Watching {
   }
 
   async function hold(): Promise<void> {
+    if (!packsKnown) return;
     const packs = deps.packs.newest().filter(({ rules, monitors }) => rules.size + monitors.size > 0);
     // Also for what was watched by an earlier process, and is no more: it has to be told.
     if (packs.length === 0 && !holding && Object.keys(runtime.engineState()).length === 0) return;
@@ -58,7 +61,10 @@ export function startWatching(deps: WatchingDeps, about: About): Watching {
     await deps.readers.want(watches.logs);
   }
 
-  deps.packs.onChange(refresh);
+  deps.packs.onChange(() => {
+    packsKnown = true;
+    return refresh();
+  });
   return {
     policy(policy) {
       const next = policy.overrides.map(readOverride);

@@ -7,7 +7,7 @@ import { createSpoolReader } from './reader.ts';
 import { recoverSpool } from './recovery.ts';
 import { type Segment, type SegmentHeader, SPOOL_VERSION, segmentPath } from './segment.ts';
 import type { SpoolFile, SpoolFs } from './spool-fs.ts';
-import { createSpoolState, type StateChange } from './state.ts';
+import { createSpoolState, NO_CHANGE, type StateChange } from './state.ts';
 import { trimOldest } from './trim.ts';
 
 /** A record without its number. */
@@ -84,6 +84,8 @@ export async function openEventSpool(deps: EventSpoolDeps, config: EventSpoolCon
 
   let nextSeq = recovered?.nextSeq ?? 1;
   let acked = recovered?.acked ?? 0;
+  /** The next process is told so: it need not send these again. */
+  let ackedOnDisk = acked;
   let queue: Waiting[] = [];
   let busy: Promise<void> | undefined;
   /** Of the newest segment; undefined: the next commit begins a new one. */
@@ -118,6 +120,7 @@ export async function openEventSpool(deps: EventSpoolDeps, config: EventSpoolCon
 
   async function writeUntilTaken(batch: readonly Waiting[]): Promise<void> {
     const first = nextSeq;
+    const told = acked;
     // The records of each before its own commit: a write that is cut off may end between two.
     const parts = batch.map(({ commit }) => ({
       records: commit.records.map(numbered),
@@ -140,6 +143,7 @@ export async function openEventSpool(deps: EventSpoolDeps, config: EventSpoolCon
     }
     if (fault !== '') log.info({ directory }, 'the event spool can be written again');
     fault = '';
+    ackedOnDisk = told;
   }
 
   function numbered(record: NewRecord): Buffer {
@@ -252,6 +256,8 @@ export async function openEventSpool(deps: EventSpoolDeps, config: EventSpoolCon
     fault: () => fault,
     async close() {
       if (closed) return;
+      if (acked !== ackedOnDisk) queue.push({ commit: { records: [], change: NO_CHANGE }, sync: false, done() {} });
+      wake();
       closed = true;
       wakeRetry?.();
       while (busy !== undefined) await busy;
