@@ -169,7 +169,8 @@ function load(store: Store, saved: EngineState, watches: CompiledWatches): Orpha
     } else store.drop(key);
   }
   store.load(loaded);
-  return orphans;
+  // However the state was kept, it is told in the same order.
+  return orphans.sort((a, b) => (a.key < b.key ? -1 : 1));
 }
 
 function kindsOf({ rules, monitors }: CompiledWatches): ReadonlyMap<string, Remembered['k']> {

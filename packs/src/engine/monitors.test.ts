@@ -206,6 +206,16 @@ monitors:
     ]);
   });
 
+  it('is told to be gone in the same order, however its state was kept', () => {
+    const engine = engineWith(perMount);
+    const mounts = ['/b', '/a', '/c'].map((mount) => ({ mount, used: 1 }));
+    engine.sample('p', 'm', { ok: true, sample: mounts }, 1);
+    const without = watchesWith(perMount, [{ watch: 'm', enabled: false }]);
+    const turned = Object.fromEntries(Object.entries(engine.state()).toReversed());
+    const gone = [engine.state(), turned].map((state) => steps(createEngine(without, state).tick(5)));
+    expect(gone).toEqual([0, 1].map(() => ['/a', '/b', '/c'].map((mount) => `${mount}: healthy → not_monitored`)));
+  });
+
   it('begins anew when it holds no more, and says that it is not watched', () => {
     const engine = engineWith(perMount);
     engine.sample('p', 'm', { ok: true, sample: [{ mount: '/', used: 97 }] }, 1);
