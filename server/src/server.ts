@@ -14,12 +14,10 @@ import { createDeclaredRegistry } from './declared/registry.ts';
 import { CA_FILE, openCertificateAuthority } from './enrollment/certificate-authority.ts';
 import { createEnrollmentService } from './enrollment/enrollment-service.ts';
 import { ensurePackKey, openTrustedKeys, TRUSTED_KEYS_DIR } from './enrollment/trusted-keys.ts';
+import { createHealthModel } from './health-model.ts';
 import { createNotifications } from './notifications/notifications.ts';
 import { createPackService } from './packs/create-pack-service.ts';
 import { readPackHolders } from './packs/pack-holders.ts';
-import { heartbeatPolicyKind } from './policy/heartbeat-policy.ts';
-import { overrideKind } from './policy/override.ts';
-import { createPolicies } from './policy/policies.ts';
 import { createRunService } from './runs/create-run-service.ts';
 import { createDispatchDesk, type DispatchDesk } from './runs/desk.ts';
 import { createRunHub } from './runs/hub.ts';
@@ -76,13 +74,6 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     const audit = createAuditLog({ db });
     // Each domain registers its kinds before the service loads what is stored.
     const declaredKinds = createDeclaredRegistry();
-    const policies = createPolicies(
-      {
-        overrides: declaredKinds.register(overrideKind),
-        heartbeats: declaredKinds.register(heartbeatPolicyKind),
-      },
-      { intervalMs: config.heartbeatIntervalMs, silenceMs: config.offlineAfterMs, stoppedAfterMs: 900_000 },
-    );
     const access = createAccessService({ db, audit, clock, log });
     const ca = await openCertificateAuthority(config, clock);
     const enrollment = createEnrollmentService({ db, ca, audit, clock, metrics });
@@ -96,6 +87,21 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     const packs = await createPackService({ db, audit, trustedKeys: () => trusted.keys(), log });
     await ensureAdminToken({ db, audit }, { dataDir: config.dataDir, reset: config.resetAdminToken });
 
+    const healthModel = createHealthModel(
+      {
+        pool,
+        db,
+        registry: declaredKinds,
+        packs,
+        audit,
+        clock,
+        log,
+        metrics,
+        ping: () => database.ping(),
+        env: process.env,
+      },
+      config,
+    );
     const hub = createRunHub();
     const { store: runStore, fault: refusedRuns } = noteRefusedRuns(createRunStore(pool), clock);
     const desk: DispatchDesk = createDispatchDesk({
@@ -126,7 +132,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       log,
       metrics,
       packs,
-      maintenanceOf: async () => new Map(),
+      maintenanceOf: healthModel.maintenanceOf,
       eventsDurable: (agentId, spoolId, seq) => sessions.eventsDurable(agentId, spoolId, seq),
     });
     const loseUnknown = async (agentIds: readonly string[], now: Date) => {
@@ -137,8 +143,8 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         store: createSessionStore(pool, loseUnknown),
         desk,
         events: watching.events,
-        policies,
-        watcher: { opened() {}, closed() {}, heartbeat() {} },
+        policies: healthModel.policies,
+        watcher: healthModel.watcher,
         owed: runStore,
         packsWanted() {
           const wanted = packs.wanted().map(({ digest, pack }) => ({ digest, name: pack.name, version: pack.version }));
@@ -159,6 +165,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       async onRevoked(agentId, reason) {
         sessions.close(agentId, 'AGENT_REVOKED', `the agent was revoked: ${reason}`);
         desk.changedInStore(await runStore.endForAgent(agentId, reason, clock.now()));
+        health.agentGone(agentId);
         await watching.agentGone(agentId, reason);
       },
     });
@@ -174,6 +181,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         audit,
         clock,
         newId,
+        maintenanceOf: healthModel.maintenanceOf,
         observeSubmit(_targets, seconds) {
           metrics.runsSubmitted.inc();
           metrics.dispatchStage.with({ stage: 'submit_sent' }).observe(seconds);
@@ -203,6 +211,9 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     closers.push(() => declared.stop());
     await notifications.start();
     closers.push(() => notifications.stop(NOTIFICATION_GRACE_MS));
+
+    const health = await healthModel.start({ desk: watching.alerts, agents, sessions });
+    closers.push(() => health.stop());
 
     // Only now is anybody let in: what a previous process left is known.
     await createSessionStore(pool, loseUnknown).allOffline();
@@ -239,6 +250,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         () => {},
       );
       watching.census().catch(() => {});
+      health.census().catch(() => {});
     }, CENSUS_MS);
     closers.push(() => clearInterval(census));
     sessions.start();
@@ -270,6 +282,8 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         readPackHolders: () => readPackHolders(db),
         declared,
         notifications: notifications.service,
+        health,
+        maintenance: health.maintenance,
         access,
         audit,
         alerts: watching.alertService,

@@ -12,6 +12,7 @@ import {
   PackServiceService,
   RunServiceService,
 } from '@openline/proto/operator';
+import { HealthServiceService, MaintenanceServiceService, WatchServiceService } from '@openline/proto/operator-health';
 import { ServerReflectionClient } from '@openline/proto/reflection';
 import { afterEach, describe, expect, it } from 'vitest';
 import { allows, type Role } from '../access/access.ts';
@@ -109,6 +110,9 @@ describe('who may call what', () => {
       EventServiceService,
       DeclaredServiceService,
       NotificationServiceService,
+      HealthServiceService,
+      WatchServiceService,
+      MaintenanceServiceService,
     ];
     const paths = services.flatMap((service) => Object.values(service).map(({ path }) => path));
     expect(Object.keys(ROLES).sort()).toEqual(paths.sort());
@@ -125,12 +129,15 @@ describe('who may call what', () => {
       ...['ListAlerts', 'GetAlert', 'WatchAlerts', 'ListEvents', 'WatchEvents', 'WhoAmI'],
       ...['ListDeclared', 'GetDeclared', 'ListDeclaredKinds'],
       ...['ListNotifications', 'GetNotification', 'ListChannels', 'ListSubscriptions'],
+      ...['GetHealth', 'ListAgentHealth', 'GetAgentHealth', 'WatchHealth'],
+      ...['ListMonitorStates', 'ListWatches', 'ExplainWatch', 'ListMaintenances', 'GetMaintenance'],
     ]);
     expect(methodsOf('operator')).toEqual([
       ...['SubmitRun', 'CancelRun', 'RetryRun', 'TraceAgent'],
       ...['AcknowledgeAlerts', 'AssignAlerts', 'CommentAlerts', 'CloseAlerts'],
       ...['ApplyDeclared', 'DeleteDeclared'],
       ...['RetryNotifications', 'TestChannel'],
+      ...['ResetMonitor', 'StartMaintenance', 'EndMaintenance', 'ExtendMaintenance'],
     ]);
   });
 

@@ -10,6 +10,7 @@ import {
   PackServiceService,
   RunServiceService,
 } from '@openline/proto/operator';
+import { HealthServiceService, MaintenanceServiceService, WatchServiceService } from '@openline/proto/operator-health';
 import type { AccessService } from '../access/access.ts';
 import type { AuditLog } from '../audit/audit.ts';
 import type { RunService } from '../runs/run-service.ts';
@@ -21,6 +22,8 @@ import { type DeclaredDeps, declaredHandlers } from './declared-handlers.ts';
 import { createDoor, type DoorDeps } from './door.ts';
 import { type FleetDeps, fleetHandlers } from './fleet-handlers.ts';
 import { addHealth } from './health.ts';
+import { type HealthDeps, healthHandlers, watchHandlers } from './health-handlers.ts';
+import { type MaintenanceDeps, maintenanceHandlers } from './maintenance-handlers.ts';
 import { type NotificationApiDeps, notificationHandlers } from './notification-handlers.ts';
 import { type PackDeps, packHandlers } from './pack-handlers.ts';
 import { addReflection } from './reflection.ts';
@@ -33,6 +36,8 @@ export interface OperatorApiDeps
     DeclaredDeps,
     AlertDeps,
     NotificationApiDeps,
+    Pick<HealthDeps, 'health'>,
+    MaintenanceDeps,
     Pick<FleetDeps, 'agents'>,
     Pick<DoorDeps, 'clock' | 'observe'> {
   readonly runs: RunService;
@@ -79,6 +84,9 @@ const SERVICES = [
   'EventService',
   'DeclaredService',
   'NotificationService',
+  'HealthService',
+  'WatchService',
+  'MaintenanceService',
 ].map((name) => `openline.operator.v1.${name}`);
 
 /**
@@ -102,6 +110,9 @@ export async function startOperatorApi(
   serve(serving, EventServiceService, eventHandlers(deps));
   serve(serving, DeclaredServiceService, declaredHandlers(deps));
   serve(serving, NotificationServiceService, notificationHandlers(deps));
+  serve(serving, HealthServiceService, healthHandlers(deps));
+  serve(serving, WatchServiceService, watchHandlers(deps));
+  serve(serving, MaintenanceServiceService, maintenanceHandlers(deps));
   const health = addHealth(server, SERVICES);
   addReflection(server, [...SERVICES, 'grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection']);
 

@@ -7,6 +7,11 @@ import type {
   PackServiceService,
   RunServiceService,
 } from '@openline/proto/operator';
+import type {
+  HealthServiceService,
+  MaintenanceServiceService,
+  WatchServiceService,
+} from '@openline/proto/operator-health';
 import type { Role } from '../access/access.ts';
 
 type PathOf<Service> = {
@@ -22,7 +27,10 @@ export type MethodPath =
   | PathOf<typeof AlertServiceService>
   | PathOf<typeof EventServiceService>
   | PathOf<typeof DeclaredServiceService>
-  | PathOf<typeof NotificationServiceService>;
+  | PathOf<typeof NotificationServiceService>
+  | PathOf<typeof HealthServiceService>
+  | PathOf<typeof WatchServiceService>
+  | PathOf<typeof MaintenanceServiceService>;
 
 /** The least role that may call a method. A method without a line here fails to compile. */
 export const ROLES = {
@@ -69,6 +77,19 @@ export const ROLES = {
   '/openline.operator.v1.NotificationService/ListChannels': 'viewer',
   '/openline.operator.v1.NotificationService/TestChannel': 'operator',
   '/openline.operator.v1.NotificationService/ListSubscriptions': 'viewer',
+  '/openline.operator.v1.HealthService/GetHealth': 'viewer',
+  '/openline.operator.v1.HealthService/ListAgentHealth': 'viewer',
+  '/openline.operator.v1.HealthService/GetAgentHealth': 'viewer',
+  '/openline.operator.v1.HealthService/WatchHealth': 'viewer',
+  '/openline.operator.v1.WatchService/ListMonitorStates': 'viewer',
+  '/openline.operator.v1.WatchService/ResetMonitor': 'operator',
+  '/openline.operator.v1.WatchService/ListWatches': 'viewer',
+  '/openline.operator.v1.WatchService/ExplainWatch': 'viewer',
+  '/openline.operator.v1.MaintenanceService/StartMaintenance': 'operator',
+  '/openline.operator.v1.MaintenanceService/EndMaintenance': 'operator',
+  '/openline.operator.v1.MaintenanceService/ExtendMaintenance': 'operator',
+  '/openline.operator.v1.MaintenanceService/ListMaintenances': 'viewer',
+  '/openline.operator.v1.MaintenanceService/GetMaintenance': 'viewer',
 } as const satisfies Record<MethodPath, Role>;
 
 /** Anyone may ask whether the server is well: probes have no token. */

@@ -88,6 +88,8 @@ export interface Fakes {
   readonly tracer?: Partial<OperatorApiDeps['tracer']>;
   readonly declared?: Partial<OperatorApiDeps['declared']>;
   readonly notifications?: Partial<OperatorApiDeps['notifications']>;
+  readonly health?: Partial<OperatorApiDeps['health']>;
+  readonly maintenance?: Partial<OperatorApiDeps['maintenance']>;
 }
 
 export interface TestApi {
@@ -135,6 +137,8 @@ export async function startTestApi(fakes: Fakes = {}): Promise<TestApi> {
       }),
       declared: stub(fakes.declared ?? {}),
       notifications: stub(fakes.notifications ?? {}),
+      health: stub(fakes.health ?? {}),
+      maintenance: stub(fakes.maintenance ?? {}),
       tracer: stub({ liveStatus: () => undefined, connectedCount: () => 3, ...fakes.tracer }),
       readPackHolders: async () => ({ connectedAgents: 0, byDigest: new Map() }),
       facts: () => ({ version: '1.2.3', startedAt: new Date(1), agentPort: 5723, caHash: 'sha256:00' }),

@@ -19,6 +19,7 @@ let places: Record<string, Place>;
 let taken: Set<string>;
 let sent: string[];
 let waiting: string[];
+let inMaintenance: 'run' | 'refuse';
 
 beforeEach(() => {
   store = createRunStore(db.pool);
@@ -26,6 +27,7 @@ beforeEach(() => {
   taken = new Set();
   sent = [];
   waiting = [];
+  inMaintenance = 'run';
 });
 
 function service(changes: Partial<RunStore> = {}): RunService {
@@ -46,7 +48,7 @@ function service(changes: Partial<RunStore> = {}): RunService {
   const candidate = (id: string) => ({ id, name: id, values: [] });
   const resolved = {
     stored: { digest: Buffer.alloc(32), pack: { name: 'p', version: '1.0.0' } },
-    task: { name: 't', timeoutMs: 1_000, requires: {} },
+    task: { name: 't', timeoutMs: 1_000, requires: {}, maintenance: inMaintenance },
     validate: () => ({}),
   };
   const hub = createRunHub();
@@ -70,6 +72,7 @@ function service(changes: Partial<RunStore> = {}): RunService {
       audit: { record: async () => {} } as unknown as RunServiceDeps['audit'],
       clock: systemClock,
       newId,
+      maintenanceOf: async (agentIds) => new Map(agentIds.includes('b') ? [['b', 'm1']] : []),
     },
     { defaultTtlMs: 60_000 },
   );
@@ -102,6 +105,24 @@ describe('a run', () => {
     const [first] = await Promise.all([submit(), submit()]);
     expect([...taken].sort()).toEqual([`${first.run.id} a`, `${first.run.id} b`]);
     expect(sent).toEqual(['a', 'b']);
+  });
+});
+
+describe('a task', () => {
+  it('that refuses maintenance is rejected by agents that are in it, before anything reaches them; others run it', async () => {
+    places = { a: 'taken', b: 'taken' };
+    inMaintenance = 'refuse';
+    const { run } = await service().submit(ada, { ...spec, offline: 'fail' });
+    expect(await store.dispatches(run.id)).toMatchObject([
+      { agentId: 'a', state: 'sent' },
+      { agentId: 'b', state: 'rejected', reasonCode: 'AGENT_IN_MAINTENANCE', reason: expect.stringContaining('m1') },
+    ]);
+    expect(sent).toEqual(['a']);
+  });
+  it('that says nothing of maintenance runs in it', async () => {
+    places = { a: 'taken', b: 'taken' };
+    const { run } = await service().submit(ada, { ...spec, offline: 'fail' });
+    expect((await store.dispatches(run.id)).map(({ state }) => state)).toEqual(['sent', 'sent']);
   });
 });
 

@@ -25,6 +25,8 @@ export interface RunServiceDeps {
   readonly audit: AuditLog;
   readonly clock: Clock;
   newId(): string;
+  /** Those of them that are in maintenance → its id. */
+  maintenanceOf(agentIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
   observeSubmit?(targets: number, seconds: number): void;
 }
 
@@ -45,7 +47,14 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
       targets,
       requires.map(([key]) => key),
     );
-    return candidates.map((candidate) => ({ candidate, unfit: whyUnfit(candidate, requires) }));
+    const maintained =
+      resolved.task.maintenance === 'refuse'
+        ? await deps.maintenanceOf(candidates.map(({ id }) => id))
+        : new Map<string, string>();
+    return candidates.map((candidate) => ({
+      candidate,
+      unfit: whyUnfit(candidate, requires) ?? inMaintenance(maintained.get(candidate.id)),
+    }));
   }
 
   async function existingRun(by: Principal, key: string, requestHash: Buffer): Promise<RunView | undefined> {
@@ -264,6 +273,14 @@ function whyUnfit(candidate: Candidate, requires: readonly (readonly [string, st
     }
   }
   return undefined;
+}
+
+function inMaintenance(id: string | undefined): Unfit | undefined {
+  if (id === undefined) return undefined;
+  return {
+    code: 'AGENT_IN_MAINTENANCE',
+    reason: `the agent is in maintenance ${id}, and the task refuses to run then`,
+  };
 }
 
 function idsIn(dispatches: readonly NewDispatch[], state: NewDispatch['state']): string[] {
