@@ -67,6 +67,17 @@ export function createMetrics() {
       'openline_output_dropped_bytes_total',
       'Bytes of task output beyond the limit of a dispatch, counted and not kept.',
     ),
+    // Health.
+    agentsByHealth: r.gauges(
+      'openline_agents_by_health',
+      'Agents by health: healthy, unknown, warning, critical, unreachable (their line is lost) or maintenance, which is counted apart.',
+      ['state'],
+    ),
+    lineAlerts: r.counters(
+      'openline_line_alerts_total',
+      'Alerts of lost lines that were raised, by what was found: agent, node, network, stopped or unknown; and of agents whose executor or rules do not work.',
+      ['diagnosis'],
+    ),
     // Runs and dispatches.
     runsSubmitted: r.counter('openline_runs_total', 'Runs that were committed.'),
     dispatches: r.counters('openline_dispatches_total', 'Dispatches that ended, by final state.', ['state']),
