@@ -16,12 +16,10 @@ import {
   need,
   textOf,
 } from '../read.ts';
-import { compilePattern } from '../regex.ts';
 import { type Located, plain, type Report, readDocuments } from '../source.ts';
-import { didYouMean } from '../suggest.ts';
 import { createExpressionReader, type ExpressionReader } from '../watch/expressions.ts';
-import type { CaseAction, CaseExpectation, CaseStep, PackCase } from './case.ts';
-import { patternOf } from './compare.ts';
+import type { CaseAction, CaseStep, PackCase } from './case.ts';
+import { readExpectation, readWatch } from './expect.ts';
 
 const MAX_FILE_BYTES = 1024 * 1024;
 const MAX_CASES = 500;
@@ -141,19 +139,6 @@ function readOverride(reader: Reader, node: Located): WatchOverride {
   };
 }
 
-function readWatch(
-  { report, pack }: Reader,
-  node: Located | undefined,
-  what: string,
-  known: readonly string[],
-): string {
-  const name = textOf(report, node, what, 63) ?? '';
-  if (node !== undefined && name !== '' && !known.includes(name)) {
-    report.add(node.at, `pack ${pack.name} has no '${name}'${didYouMean(name, known)}`);
-  }
-  return name;
-}
-
 const ACTIONS = ['event', 'sample', 'reset'] as const;
 
 function readStep(reader: Reader, node: Located, notBeforeMs: number): CaseStep {
@@ -256,70 +241,4 @@ function outputOf(report: Report, node: Located | undefined, what: string): stri
 function readMonitorName(reader: Reader, at: Located, node: Located | undefined): string {
   const given = need(reader.report, at.at, node, "this needs 'monitor', the name of a monitor");
   return readWatch(reader, given, "'monitor'", [...reader.pack.monitors.keys()]);
-}
-
-const DETECTION = ['rule', 'key', 'events', 'count', 'alert', 'run'] as const;
-const STATE = [
-  'monitor',
-  'instance',
-  'from',
-  'to',
-  'reason',
-  'sample',
-  'events',
-  'alert',
-  'diagnostic',
-  'recoveries',
-] as const;
-
-function readExpectation(reader: Reader, node: Located | undefined): CaseExpectation | undefined {
-  if (node === undefined) return undefined;
-  const { report, pack } = reader;
-  if (node.kind === 'scalar' && node.value === 'nothing') return { detections: [], states: [], metrics: [] };
-  const fields = fieldsOf(report, node, "'expect' (or the word nothing)", ['detections', 'states', 'metrics']);
-  if (node.kind === 'map' && node.entries.size === 0) {
-    report.add(node.at, "'expect' says nothing; the word nothing stands for: nothing must come");
-  }
-  const list = (name: 'detections' | 'states' | 'metrics', known: readonly string[]) => {
-    const value = fields[name]?.value;
-    if (value === undefined) return undefined;
-    return itemsOf(report, value, `'${name}'`).map((item) => {
-      fieldsOf(report, item, `one of '${name}'`, known);
-      checkPatterns(report, item);
-      return plain(item);
-    });
-  };
-  for (const item of itemsOf(report, fields.detections?.value, "'detections'")) {
-    readWatch(reader, fieldIn(item, 'rule'), "'rule'", [...pack.rules.keys()]);
-  }
-  for (const item of itemsOf(report, fields.states?.value, "'states'")) {
-    readWatch(reader, fieldIn(item, 'monitor'), "'monitor'", [...pack.monitors.keys()]);
-  }
-  return {
-    detections: list('detections', DETECTION),
-    states: list('states', STATE),
-    metrics: list('metrics', ['metric', 'count']),
-  };
-}
-
-function fieldIn(node: Located, name: string): Located | undefined {
-  return node.kind === 'map' ? node.entries.get(name)?.value : undefined;
-}
-
-/** A text between slashes is a pattern, and must be one. */
-function checkPatterns(report: Report, node: Located): void {
-  if (node.kind === 'list') for (const item of node.items) checkPatterns(report, item);
-  else if (node.kind === 'map') for (const { value } of node.entries.values()) checkPatterns(report, value);
-  else {
-    const pattern = typeof node.value === 'string' ? patternOf(node.value) : undefined;
-    if (pattern === undefined) return;
-    try {
-      compilePattern(pattern);
-    } catch (error) {
-      report.add(
-        node.at,
-        `between slashes stands no regular expression of RE2: ${error instanceof Error ? error.message : error}`,
-      );
-    }
-  }
 }
