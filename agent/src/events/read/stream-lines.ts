@@ -7,19 +7,14 @@ export interface StreamLines {
 /** @param maxBytes of a line */
 export function createStreamLines(maxBytes: number): StreamLines {
   let kept: Buffer[] = [];
+  /** More than `maxBytes`: nothing is kept, and the line is too long. */
   let keptBytes = 0;
-  let skipping = false;
 
   function keep(bytes: Buffer): void {
-    if (skipping || bytes.length === 0) return;
     keptBytes += bytes.length;
-    if (keptBytes > maxBytes) {
-      skipping = true;
-      kept = [];
-    } else {
-      // A copy: the bytes may lie in a large chunk that would stay in memory with them.
-      kept.push(Buffer.from(bytes));
-    }
+    if (keptBytes > maxBytes) kept = [];
+    // A copy: the bytes may lie in a large chunk that would stay in memory with them.
+    else if (bytes.length > 0) kept.push(Buffer.from(bytes));
   }
 
   return {
@@ -30,11 +25,10 @@ export function createStreamLines(maxBytes: number): StreamLines {
       for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, start)) {
         const bytes = chunk.subarray(start, end);
         start = end + 1;
-        if (skipping || keptBytes + bytes.length > maxBytes) tooLong++;
+        if (keptBytes + bytes.length > maxBytes) tooLong++;
         else lines.push(kept.length === 0 ? bytes.toString('utf8') : Buffer.concat([...kept, bytes]).toString('utf8'));
         kept = [];
         keptBytes = 0;
-        skipping = false;
       }
       keep(chunk.subarray(start));
       return { lines, tooLong };
