@@ -107,7 +107,8 @@ export function createGatherer(restored: Readonly<Record<string, unknown>>): Gat
   /** What of this name is gathered at present, as a record. */
   function gathered(name: string, nowUnixMs: number): NewRecord | undefined {
     const pending = windows.get(name)?.pending;
-    if (pending !== undefined) return detectionRecord(pending);
+    // Written often and read back only after a crash: the count is exact, and of the events the newest will do.
+    if (pending !== undefined) return detectionRecord({ ...pending, events: pending.events.slice(-1) });
     const gap = gaps.get(name)?.value;
     if (gap !== undefined) return gapRecord(gap);
     if (name !== METRICS || metrics === undefined) return undefined;

@@ -200,10 +200,24 @@ function unixMs(value: number): bigint {
   return Number.isSafeInteger(Math.round(value)) ? BigInt(Math.round(value)) : 0n;
 }
 
+/** UTF-8 takes at most three bytes for each UTF-16 unit, and the rest of an event fewer than 64. */
+function mayBeLarge({ kind }: NewRecord): boolean {
+  if (kind?.$case !== 'detection' && kind?.$case !== 'stateChange') return false;
+  const { events, alert } = kind.value;
+  let chars = (alert?.title.length ?? 0) + (alert?.description.length ?? 0) + (alert?.key.length ?? 0);
+  for (const { message, dataJson, log, source, id } of events) {
+    chars += 64 + message.length + dataJson.length + log.length + source.length + id.length;
+  }
+  if (kind.$case === 'detection') chars += kind.value.run?.parametersJson.length ?? 0;
+  else if (kind.value.diagnostic !== undefined || kind.value.recoveries.length > 0) return true;
+  else chars += kind.value.sampleJson.length + kind.value.reason.length;
+  return 3 * chars + 2_048 > MAX_RECORD_BYTES;
+}
+
 /** The oldest events go until it fits; of a record that is too large by itself the parts that nobody must have. */
 function bounded(record: NewRecord): NewRecord {
   const { kind } = record;
-  if (kind?.$case !== 'detection' && kind?.$case !== 'stateChange') return record;
+  if ((kind?.$case !== 'detection' && kind?.$case !== 'stateChange') || !mayBeLarge(record)) return record;
   while (sizeOf(record) > MAX_RECORD_BYTES && kind.value.events.length > 0) kind.value.events.shift();
   if (sizeOf(record) <= MAX_RECORD_BYTES) return record;
   if (kind.$case === 'stateChange')

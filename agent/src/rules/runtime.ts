@@ -48,6 +48,8 @@ export interface RuntimeDeps {
 
 /** Positions and state without a record are written this often, and not synced: what follows from them can be concluded again. */
 const IDLE_COMMIT_MS = 1_000;
+/** Between two commits, when records come all the time: more of them share a sync. One that comes alone does not wait. */
+const BUSY_COMMIT_MS = 20;
 /** Records that were not written; beyond it nothing more is taken. */
 const MAX_READY = 2_000;
 const LEAST_WAIT_MS = 5;
@@ -171,12 +173,16 @@ export function createRuleRuntime(deps: RuntimeDeps, config: IntakeConfig): Rule
 
   function commitWhenDue(): void {
     if (committing !== undefined || midBatch) return;
-    const urgent = gatherer.readyRecords() > 0 || proofs.length > 0;
-    if (!urgent && (!dirty || clock.nowMs() < lastCommitMs + IDLE_COMMIT_MS)) return;
+    if (clock.nowMs() < nextCommitMs()) return;
     committing = commit().finally(() => {
       committing = undefined;
       look();
     });
+  }
+
+  function nextCommitMs(): number {
+    if (gatherer.readyRecords() > 0 || proofs.length > 0) return lastCommitMs + BUSY_COMMIT_MS;
+    return dirty ? lastCommitMs + IDLE_COMMIT_MS : Number.POSITIVE_INFINITY;
   }
 
   async function commit(): Promise<void> {
@@ -214,7 +220,7 @@ export function createRuleRuntime(deps: RuntimeDeps, config: IntakeConfig): Rule
     let waitMs = LONGEST_WAIT_MS;
     if (dueUnixMs !== undefined) waitMs = Math.min(waitMs, Math.max(LEAST_WAIT_MS, dueUnixMs - clock.unixMs()));
     waitMs = Math.min(waitMs, (gatherer.dueAtMs() ?? Number.POSITIVE_INFINITY) - nowMs);
-    if (dirty) waitMs = Math.min(waitMs, lastCommitMs + IDLE_COMMIT_MS - nowMs);
+    if (committing === undefined && !midBatch) waitMs = Math.min(waitMs, nextCommitMs() - nowMs);
     if (waitMs === LONGEST_WAIT_MS && dueUnixMs === undefined) return;
     const atMs = nowMs + Math.max(LEAST_WAIT_MS, waitMs);
     if (timer !== undefined && timer.atMs <= atMs) return;
