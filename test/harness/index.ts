@@ -3,6 +3,12 @@ import { unmountDisks } from './disk.ts';
 import { killProcesses } from './process.ts';
 import { killStragglers, removeScratch } from './scratch.ts';
 
+export {
+  type MailServer,
+  type MailServerOptions,
+  type ReceivedMail,
+  startMailServer,
+} from '../../server/src/notifications/testing/mail-server.ts';
 export { type AgentOptions, startAgent, type TestAgent } from './agent.ts';
 export { type BareAgent, bareAgent } from './bare-agent.ts';
 export { type AgentIdentity, authorityOf, certify, foreignAuthority, readIdentity } from './certificates.ts';

@@ -89,7 +89,8 @@ export async function startMailServer(options: MailServerOptions = {}): Promise<
           user: typeof session.user === 'string' ? session.user : undefined,
           session: session.id,
         };
-        Promise.resolve(options.beforeAccept?.(mail)).then(
+        const looked = async () => options.beforeAccept?.(mail);
+        looked().then(
           () => {
             mails.push(mail);
             done(null, `OK queued as ${mails.length}`);
