@@ -268,7 +268,9 @@ describe('what is declared', () => {
       code: 2,
       err: expect.stringMatching(/needed by Subscription\/operators/),
     });
-    expect((await cli(['subscriptions'])).out).toMatch(/operators +on +warning +test\/disk,\S* +mail +ops@example\.com/);
+    expect((await cli(['subscriptions'])).out).toMatch(
+      /operators +on +warning +test\/disk,\S* +mail +ops@example\.com/,
+    );
     expect((await cli(['get'])).out).toMatch(/Channel +channels/);
   });
 
