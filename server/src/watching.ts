@@ -95,7 +95,6 @@ export function createWatching(deps: WatchingDeps): Watching {
       startGroomer(
         {
           pool,
-          db,
           clock,
           onFailure: (error) => log.error({ err: error }, 'old events and alerts could not be deleted'),
         },

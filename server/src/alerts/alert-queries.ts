@@ -1,6 +1,7 @@
 import type { NodeEvent, Severity } from '@openline/packs';
 import { type Kysely, sql } from 'kysely';
 import { parseSelector, selectorSql } from '../agents/selector.ts';
+import type { Query } from '../db/query.ts';
 import type { Schema } from '../db/schema.ts';
 import type { Alert, AlertChange, AlertState } from './alert.ts';
 import { alertStateOf, changeKindOf, severityNumber, severityOf, stateNumber, toAlert, toNodeEvent } from './rows.ts';
@@ -111,14 +112,15 @@ export async function countAlerts(
 }
 
 /** Deletes alerts that were closed before, with their history and events. @returns how many */
-export async function groomAlerts(db: Kysely<Schema>, closedBefore: Date, limit: number): Promise<number> {
-  const { numDeletedRows } = await db
-    .deleteFrom('alerts')
-    .where('id', 'in', (from) =>
-      from.selectFrom('alerts').select('id').where('closed_at', '<', closedBefore).orderBy('closed_at').limit(limit),
-    )
-    .executeTakeFirst();
-  return Number(numDeletedRows);
+export async function groomAlerts(query: Query, closedBefore: Date, limit: number): Promise<number> {
+  const { rowCount } = await query({
+    name: 'alerts-groom',
+    text: `with old as (delete from alerts where id in (select id from alerts where closed_at < $1 order by closed_at limit $2) returning id),
+      behind as (delete from alert_events where alert_id in (select id from old))
+      select id from old`,
+    values: [closedBefore, limit],
+  });
+  return rowCount ?? 0;
 }
 
 /** A pack's, when it names no watch in it. */

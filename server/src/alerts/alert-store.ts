@@ -9,6 +9,8 @@ import { type AlertRow, eventColumns, severityNumber, stateNumber, toAlert } fro
 export interface HeldAlert {
   id: number | undefined;
   alert: Omit<Alert, 'id'>;
+  /** As it was found; undefined: it was born. */
+  readonly was: Pick<Alert, 'title' | 'description'> | undefined;
   /** Events ever kept behind it, those of `newEvents` included. */
   behind: number;
   newEvents: NodeEvent[];
@@ -34,9 +36,11 @@ export interface AgentAbout {
 export async function lockOpen(tx: Tx, subjects: readonly AlertSubject[]): Promise<Map<string, HeldAlert>> {
   const { rows } = await tx.query<AlertRow>({
     name: 'alerts-lock-open',
+    // Laterally, so that each is found by the index however few the planner takes them for; in the order given, so that two do not wait for
+    // each other.
     text: `select a.* from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as s(kind, agent_id, watch, key)
-      join alerts a on a.kind = s.kind and a.agent_id = s.agent_id and a.watch = s.watch and a.key = s.key and a.closed_at is null
-      order by a.id for update of a`,
+      cross join lateral (select * from alerts o where o.kind = s.kind and o.agent_id = s.agent_id and o.watch = s.watch and o.key = s.key
+        and o.closed_at is null for update) a`,
     values: [
       subjects.map((s) => s.kind),
       subjects.map((s) => s.agentId),
@@ -99,6 +103,8 @@ export async function write(
   const ordinals = new Map(born.map((h, i) => [h, i + 1]));
   const ref = (h: HeldAlert) => h.id ?? null;
   const ordinal = (h: HeldAlert) => ordinals.get(h) ?? null;
+  // Repeats are no rows of the history: they only get their numbers.
+  const recorded = [...changes.entries()].filter(([, { kind }]) => kind !== 'repeated');
   const behind = held.flatMap((h) => {
     const newest = h.newEvents.slice(-MAX_EVENTS_BEHIND);
     return newest.map((event, i) => ({ h, event, seq: h.behind - newest.length + i + 1 }));
@@ -124,28 +130,31 @@ export async function write(
       born.map((h) => h.behind),
       known.map(ref),
       known.map((h) => severityNumber(h.alert.severity)),
-      known.map((h) => h.alert.title),
-      known.map((h) => h.alert.description),
+      // Most repeats have the words of the time before.
+      known.map((h) => (h.was?.title === h.alert.title ? null : h.alert.title)),
+      known.map((h) => (h.was?.description === h.alert.description ? null : h.alert.description)),
       known.map((h) => stateNumber(h.alert.state)),
       known.map((h) => h.alert.owner),
       known.map((h) => h.alert.count),
       known.map((h) => h.alert.lastAt.getTime()),
       known.map((h) => h.alert.closedAt?.getTime() ?? null),
+      known.map((h) => h.alert.maintenanceId),
       known.map((h) => h.behind),
-      changes.map((c) => ref(c.held)),
-      changes.map((c) => ordinal(c.held)),
-      changes.map((c) => c.kind),
-      changes.map((c) => c.by),
-      changes.map((c) => c.comment),
-      changes.map((c) => severityNumber(c.after.severity)),
-      changes.map((c) => stateNumber(c.after.state)),
-      changes.map((c) => c.after.owner),
-      changes.map((c) => c.after.count),
+      changes.length,
+      recorded.map(([place]) => place + 1),
+      recorded.map(([, c]) => ref(c.held)),
+      recorded.map(([, c]) => ordinal(c.held)),
+      recorded.map(([, c]) => c.kind),
+      recorded.map(([, c]) => c.by),
+      recorded.map(([, c]) => c.comment),
+      recorded.map(([, c]) => severityNumber(c.after.severity)),
+      recorded.map(([, c]) => stateNumber(c.after.state)),
+      recorded.map(([, c]) => c.after.owner),
+      recorded.map(([, c]) => c.after.count),
       behind.map(({ h }) => ref(h)),
       behind.map(({ h }) => ordinal(h)),
       behind.map(({ seq }) => seq),
       ...eventColumns(behind.map(({ event }) => event)),
-      known.map((h) => h.alert.maintenanceId),
     ],
   });
   const changeIds: number[] = [];
@@ -170,32 +179,32 @@ const WRITE_SQL = `
     select id, kind, agent_id, watch, key, agent_name, labels::jsonb, severity, title, description, state, count, $1, $1,
       case when closed then $1::timestamptz end, maintenance_id, behind from born),
   updated as (
-    update alerts a set severity = u.severity, title = u.title, description = u.description, state = u.state, owner = u.owner,
-      count = u.count, last_at = to_timestamp(u.last_ms / 1000.0), closed_at = to_timestamp(u.closed_ms / 1000.0), behind = u.behind,
-      maintenance_id = u.maintenance_id
+    update alerts a set severity = u.severity, title = coalesce(u.title, a.title), description = coalesce(u.description, a.description),
+      state = u.state, owner = u.owner, count = u.count, last_at = to_timestamp(u.last_ms / 1000.0),
+      closed_at = to_timestamp(u.closed_ms / 1000.0), maintenance_id = u.maintenance_id, behind = u.behind
     from unnest($16::bigint[], $17::smallint[], $18::text[], $19::text[], $20::smallint[], $21::text[], $22::bigint[], $23::float8[],
-      $24::float8[], $25::bigint[], $45::text[])
-      as u(id, severity, title, description, state, owner, count, last_ms, closed_ms, behind, maintenance_id)
+      $24::float8[], $25::text[], $26::bigint[])
+      as u(id, severity, title, description, state, owner, count, last_ms, closed_ms, maintenance_id, behind)
     where a.id = u.id),
-  steps as materialized (
-    select nextval('alert_changes_id_seq') as id, coalesce(c.alert_id, born.id) as alert, c.*
-    from unnest($26::bigint[], $27::bigint[], $28::text[], $29::text[], $30::text[], $31::smallint[], $32::smallint[], $33::text[],
-      $34::bigint[]) with ordinality as c(alert_id, born_ord, kind, by, comment, severity, state, owner, count, ord)
-    left join born on born.ord = c.born_ord
-    order by c.ord),
+  numbers as materialized (
+    select nextval('alert_changes_id_seq') as id, n as ord from generate_series(1, $27::integer) as n order by n),
   history as (
     insert into alert_changes (id, alert_id, kind, at, by, comment, severity, state, owner, count)
-    select id, alert, kind, $1, by, comment, severity, state, owner, count from steps where kind <> 'repeated'),
+    select numbers.id, coalesce(c.alert_id, born.id), c.kind, $1, c.by, c.comment, c.severity, c.state, c.owner, c.count
+    from unnest($28::integer[], $29::bigint[], $30::bigint[], $31::text[], $32::text[], $33::text[], $34::smallint[], $35::smallint[],
+      $36::text[], $37::bigint[]) as c(ord, alert_id, born_ord, kind, by, comment, severity, state, owner, count)
+    join numbers on numbers.ord = c.ord
+    left join born on born.ord = c.born_ord),
   behind as (
     insert into alert_events as e (alert_id, slot, seq, log, source, event_id, level, at, message, data)
     select coalesce(v.alert_id, born.id), v.seq % ${MAX_EVENTS_BEHIND}, v.seq, v.log, v.source, v.event_id, v.level,
       to_timestamp(v.at_ms / 1000.0), v.message, v.data
-    from unnest($35::bigint[], $36::bigint[], $37::bigint[], $38::text[], $39::text[], $40::text[], $41::smallint[], $42::float8[],
-      $43::text[], $44::text[]) as v(alert_id, born_ord, seq, log, source, event_id, level, at_ms, message, data)
+    from unnest($38::bigint[], $39::bigint[], $40::bigint[], $41::text[], $42::text[], $43::text[], $44::smallint[], $45::float8[],
+      $46::text[], $47::text[]) as v(alert_id, born_ord, seq, log, source, event_id, level, at_ms, message, data)
     left join born on born.ord = v.born_ord
     on conflict (alert_id, slot) do update set seq = excluded.seq, log = excluded.log, source = excluded.source,
       event_id = excluded.event_id, level = excluded.level, at = excluded.at, message = excluded.message, data = excluded.data)
-  select true as born, ord, id from born union all select false, ord, id from steps`;
+  select true as born, ord, id from born union all select false, ord, id from numbers`;
 
 /** What the open alerts of an agent are about. */
 export async function readSubjects(tx: Tx, agentId: string): Promise<AlertSubject[]> {
@@ -219,7 +228,7 @@ export async function readOpen(query: Query, kind: AlertSubject['kind']): Promis
 
 function toHeld(row: AlertRow): HeldAlert {
   const { id: _, ...alert } = toAlert(row);
-  return { id: row.id, alert, behind: row.behind, newEvents: [] };
+  return { id: row.id, alert, was: alert, behind: row.behind, newEvents: [] };
 }
 
 function rowKey(row: AlertRow): string {

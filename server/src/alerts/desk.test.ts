@@ -248,9 +248,9 @@ describe('sets of actions, however they are cut', () => {
           expect(found).toHaveLength(lives.length);
         }
       }),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
-  });
+  }, 30_000);
 });
 
 describe('an alert that is open when maintenance ends', () => {

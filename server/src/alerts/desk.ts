@@ -200,7 +200,7 @@ function bornFrom(
     labels: about.labels,
     maintenanceId: maintained.get(subject.agentId) ?? '',
   };
-  return { id: undefined, alert, behind: 0, newEvents: [] };
+  return { id: undefined, alert, was: undefined, behind: 0, newEvents: [] };
 }
 
 function toAlert(held: HeldAlert | undefined): Alert | undefined {
@@ -208,7 +208,9 @@ function toAlert(held: HeldAlert | undefined): Alert | undefined {
 }
 
 function distinctSubjects(actions: readonly AlertAction[]): AlertSubject[] {
-  return [...new Map(actions.map(({ subject }) => [subjectKey(subject), subject])).values()];
+  const byKey = new Map(actions.map(({ subject }) => [subjectKey(subject), subject]));
+  // In one order, whoever locks them.
+  return [...byKey].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, subject]) => subject);
 }
 
 /** What would open more alerts of a watch than there may be is counted in one that stands for the rest. */

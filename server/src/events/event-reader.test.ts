@@ -111,7 +111,7 @@ describe('grooming', () => {
   const clock = { ...systemClock, now: () => AT };
   const config = { eventHistoryDays: 7, maxEvents: 1_000, alertHistoryDays: 30 };
   const sweep = async (over: Partial<typeof config> = {}) => {
-    while (await groom({ pool: db.pool, db: db.kysely, clock }, { ...config, ...over }));
+    while (await groom({ pool: db.pool, clock }, { ...config, ...over }));
   };
 
   it('takes events that are old, and of too many the oldest', async () => {

@@ -1,10 +1,8 @@
-import type { Kysely } from 'kysely';
 import type { Pool } from 'pg';
 import { groomAlerts } from '../alerts/alert-queries.ts';
 import { groomAnswers } from '../answers/answer-store.ts';
 import type { Clock } from '../clock.ts';
 import { createQuery, type Query } from '../db/query.ts';
-import type { Schema } from '../db/schema.ts';
 
 export interface GroomerConfig {
   readonly eventHistoryDays: number;
@@ -14,7 +12,6 @@ export interface GroomerConfig {
 
 export interface GroomerDeps {
   readonly pool: Pool;
-  readonly db: Kysely<Schema>;
   readonly clock: Clock;
   onFailure(error: unknown): void;
 }
@@ -51,14 +48,14 @@ export function startGroomer(deps: GroomerDeps, config: GroomerConfig): { stop()
 
 /** One piece of each. @returns whether there may be more */
 export async function groom(
-  { pool, db, clock }: Pick<GroomerDeps, 'pool' | 'db' | 'clock'>,
+  { pool, clock }: Pick<GroomerDeps, 'pool' | 'clock'>,
   { eventHistoryDays, maxEvents, alertHistoryDays }: GroomerConfig,
 ): Promise<boolean> {
   const query = createQuery(pool);
   const before = (days: number) => new Date(clock.now().getTime() - days * DAY_MS);
   const deleted = [
     (await groomEvents(query, before(eventHistoryDays), maxEvents)) / PIECE,
-    (await groomAlerts(db, before(alertHistoryDays), PIECE_OF_ALERTS)) / PIECE_OF_ALERTS,
+    (await groomAlerts(query, before(alertHistoryDays), PIECE_OF_ALERTS)) / PIECE_OF_ALERTS,
     (await groomAnswers(query, before(ANSWER_HISTORY_DAYS), PIECE)) / PIECE,
   ];
   return deleted.some((part) => part >= 1);

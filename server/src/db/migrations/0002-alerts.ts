@@ -74,9 +74,10 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     );
     create index alert_changes_alert on alert_changes (alert_id, id);
 
-    -- The newest events behind an alert: a ring of slots. They live as long as the alert, which is longer than events do.
+    -- The newest events behind an alert: a ring of slots. They live as long as the alert, which is longer than events do. Written with each
+    -- repeat, so no reference is checked: whoever deletes an alert deletes them.
     create table alert_events (
-      alert_id bigint not null references alerts on delete cascade,
+      alert_id bigint not null,
       slot smallint not null,
       seq bigint not null,
       log text not null,
@@ -87,7 +88,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       message text not null,
       data text not null,
       primary key (alert_id, slot)
-    ) with (fillfactor = 70);
+    ) with (fillfactor = 50);
 
     -- What rules and monitors took of the logs, and what was lost of them. In the order in which it was committed here.
     create table events (
