@@ -116,9 +116,9 @@ function parseRetryAfter(text: string | undefined): number | undefined {
   return Math.min(Number(text) * 1000, MAX_RETRY_AFTER_MS);
 }
 
-export const SIGNATURE_HEADER = 'x-openline-signature';
-export const TIMESTAMP_HEADER = 'x-openline-timestamp';
-export const DELIVERY_HEADER = 'x-openline-delivery';
+const SIGNATURE_HEADER = 'x-openline-signature';
+const TIMESTAMP_HEADER = 'x-openline-timestamp';
+const DELIVERY_HEADER = 'x-openline-delivery';
 
 /** "v1=" and the HMAC-SHA256, in hex, of the timestamp (Unix seconds), a dot and the body. */
 export function sign(secret: string, timestamp: string, body: string): string {
