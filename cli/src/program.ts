@@ -5,6 +5,7 @@ import type { CreateTokenFlags } from './commands/tokens.ts';
 import type { Io } from './io.ts';
 import { addAlerts } from './program-alerts.ts';
 import { addDeclared } from './program-declared.ts';
+import { addHealth } from './program-health.ts';
 import { addNotifications } from './program-notifications.ts';
 import { VERSION } from './version.ts';
 
@@ -176,6 +177,7 @@ export function buildProgram(io: Io, done: (exitCode: number) => void): Command 
   addPacks(program, { io, output, flagsOf, collect, run });
   addAccess(program, { io, output, flagsOf, collect, run });
   addAlerts(program, { io, output, flagsOf, collect, run });
+  addHealth(program, { io, output, flagsOf, collect, run });
   addNotifications(program, { io, output, flagsOf, collect, run });
   addDeclared(program, { io, output, flagsOf, collect, run });
   addLocal(program, { io, output, flagsOf, collect, run });

@@ -21,7 +21,9 @@ export type Source =
         | 'kinds'
         | 'channels'
         | 'subscriptions'
-        | 'notifications';
+        | 'notifications'
+        | 'watches'
+        | 'maintenances';
     }
   | { readonly kind: 'parameters'; readonly task: string }
   | { readonly kind: 'declared'; readonly of: string };
@@ -115,6 +117,21 @@ async function ask(client: OperatorClient, source: Source): Promise<Candidate[]>
       const request = { states: [], channel: '', subscription: '', alertId: '', limit: 30, pageToken: '' };
       const { notifications } = await client.unary(NotificationServiceService.listNotifications, request, soon);
       return notifications.map(({ id, title }) => ({ value: id, description: title }));
+    }
+    case 'watches': {
+      const { WatchKind, WatchServiceService } = await import('@openline/proto/operator-health');
+      const request = { kind: WatchKind.WATCH_KIND_UNSPECIFIED, agent: '', watch: '' };
+      const { watches } = await client.unary(WatchServiceService.listWatches, request, soon);
+      return watches.map(({ name, title }) => ({ value: name, description: title }));
+    }
+    case 'maintenances': {
+      const { MaintenanceServiceService } = await import('@openline/proto/operator-health');
+      const request = { includeEnded: false, limit: 30, pageToken: '' };
+      const { maintenances } = await client.unary(MaintenanceServiceService.listMaintenances, request, soon);
+      return maintenances.map(({ id, targets, reason }) => ({
+        value: id,
+        description: `${targets} ${reason}`.trimEnd(),
+      }));
     }
     case 'kinds': {
       const { DeclaredServiceService } = await import('@openline/proto/declared');

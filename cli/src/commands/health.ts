@@ -1,0 +1,231 @@
+import { HealthServiceService, type WatchHealthResponse } from '@openline/proto/operator-health';
+import type { OperatorClient } from '../client/client.ts';
+import { isPassing } from '../client/explain.ts';
+import { EXIT, usageError } from '../failure.ts';
+import type { Io } from '../io.ts';
+import { printDocument, printItems, printLines } from '../render/document.ts';
+import {
+  renderAgentHealth,
+  renderFleet,
+  renderGroups,
+  renderHealthChange,
+  renderHeartbeat,
+  renderMonitors,
+} from '../render/health.ts';
+import { printable } from '../render/text.ts';
+import { formatAge } from '../render/time.ts';
+import {
+  type AgentHealthView,
+  agentHealthView,
+  BUCKETS,
+  type GroupHealthView,
+  groupHealthView,
+  heartbeatView,
+  monitorView,
+} from '../views/health.ts';
+import { at } from '../views/values.ts';
+import { createLiveView } from '../watch/live-view.ts';
+import { type GlobalFlags, type OutputFlag, withClient } from './context.ts';
+
+export interface HealthFlags extends OutputFlag {
+  readonly on?: string | undefined;
+  readonly state?: string | undefined;
+  readonly limit: string;
+  readonly watch?: boolean | undefined;
+}
+
+/** What is shown where no state is asked for: who is not healthy. */
+const ILL = BUCKETS.filter((bucket) => bucket !== 'healthy');
+const RECONNECT_MS = 1_000;
+
+export function showHealth(flags: HealthFlags, global: GlobalFlags, io: Io): Promise<number> {
+  const limit = Number(flags.limit);
+  if (!Number.isInteger(limit) || limit < 1) throw usageError('--limit is not a whole number above 0');
+  const states = statesOf(flags.state);
+  if (flags.watch === true) return watchHealth(flags, global, io);
+  return withClient(global, io, async (client) => {
+    const { fleet, groups } = await client.unary(HealthServiceService.getHealth, {});
+    const { agents, more } = await listAgents(client, { targets: flags.on ?? '', states, limit });
+    const view = {
+      fleet: fleet === undefined ? null : groupHealthView(fleet),
+      groups: groups.map(groupHealthView),
+      agents,
+    };
+    if (flags.output === 'jsonl') await printItems(io, 'jsonl', typedItems(view));
+    else if (flags.output !== 'table') await printDocument(io, flags.output, view);
+    else {
+      printLines(io, renderHealth(view, io));
+      if (more) io.err.write(`there are more: --limit ${limit * 10}, or narrow them down with --on and --state\n`);
+    }
+    return EXIT.ok;
+  });
+}
+
+interface HealthDocument {
+  readonly fleet: GroupHealthView | null;
+  readonly groups: readonly GroupHealthView[];
+  readonly agents: readonly AgentHealthView[];
+}
+
+function typedItems({ fleet, groups, agents }: HealthDocument): unknown[] {
+  return [
+    ...(fleet === null ? [] : [{ type: 'fleet', ...fleet }]),
+    ...groups.map((group) => ({ type: 'group', ...group })),
+    ...agents.map((agent) => ({ type: 'agent', ...agent })),
+  ];
+}
+
+function renderHealth({ fleet, groups, agents }: HealthDocument, io: Io): string[] {
+  const screen = io.out.screen();
+  return [
+    ...(fleet === null ? [] : renderFleet(fleet, screen)),
+    ...(groups.length === 0 ? [] : ['', ...renderGroups(groups, screen)]),
+    ...(agents.length === 0 ? [] : ['', ...renderAgentHealth(agents, screen, io.nowMs())]),
+  ];
+}
+
+function statesOf(text: string | undefined): string[] {
+  if (text === undefined) return ILL;
+  if (text === 'all') return [];
+  return text.split(',').map((part) => {
+    const state = part.trim();
+    if (!BUCKETS.some((bucket) => bucket === state))
+      throw usageError(`--state «${state}» is none of ${BUCKETS.join(', ')}, all`, 'Several are joined by commas.');
+    return state;
+  });
+}
+
+async function listAgents(
+  client: OperatorClient,
+  { targets, states, limit }: { targets: string; states: string[]; limit: number },
+): Promise<{ agents: AgentHealthView[]; more: boolean }> {
+  const agents: AgentHealthView[] = [];
+  let pageToken = '';
+  do {
+    const request = { targets, states, limit: Math.min(1000, limit - agents.length), pageToken };
+    const page = await client.unary(HealthServiceService.listAgentHealth, request);
+    agents.push(...page.agents.map(agentHealthView));
+    pageToken = page.nextPageToken;
+  } while (pageToken !== '' && agents.length < limit);
+  return { agents, more: pageToken !== '' };
+}
+
+/** Ends by Ctrl-C: exit code 0. Goes on when the server is back. On a terminal it is redrawn; elsewhere each change is a line. */
+function watchHealth(flags: HealthFlags, global: GlobalFlags, io: Io): Promise<number> {
+  if (flags.output !== 'table' && flags.output !== 'jsonl')
+    throw usageError(`a watch has no end, so -o ${flags.output} would never be written`, 'Use -o jsonl.');
+  const states = statesOf(flags.state);
+  return withClient(global, io, async (client) => {
+    const stop = new AbortController();
+    const off = io.onInterrupt(() => stop.abort());
+    const live = flags.output === 'table' && io.out.screen().isTTY ? createLiveView(io.out) : undefined;
+    const board = createBoard();
+    let connected = false;
+    try {
+      while (!stop.signal.aborted) {
+        try {
+          const request = { targets: flags.on ?? '' };
+          for await (const update of client.stream(HealthServiceService.watchHealth, request, stop.signal)) {
+            connected = true;
+            const changed = board.take(update);
+            if (flags.output === 'jsonl') io.out.write(changed.map((item) => `${JSON.stringify(item)}\n`).join(''));
+            else if (live !== undefined) {
+              if (update.complete) live.draw(fitting(renderHealth(board.view(states, Number(flags.limit)), io), io));
+            } else if (!update.snapshot)
+              printLines(
+                io,
+                changed.flatMap((item) => changeLine(item, io)),
+              );
+            else if (update.complete) printLines(io, renderHealth(board.view(states, Number(flags.limit)), io));
+            await io.out.drained();
+          }
+        } catch (error) {
+          if (!connected || !isPassing(error)) throw error;
+          await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
+        }
+      }
+      return EXIT.ok;
+    } finally {
+      live?.close();
+      off();
+    }
+  });
+}
+
+type Item =
+  | ({ readonly type: 'agent' } & AgentHealthView)
+  | ({ readonly type: 'group' | 'fleet' } & GroupHealthView)
+  | { readonly type: 'removed'; readonly agentId: string };
+
+/** What is known by what the watch has said so far. */
+function createBoard() {
+  let fleet: GroupHealthView | null = null;
+  const groups = new Map<string, GroupHealthView>();
+  const agents = new Map<string, AgentHealthView>();
+  return {
+    take(update: WatchHealthResponse): Item[] {
+      if (update.snapshot && update.groups.length > 0) groups.clear();
+      fleet = update.fleet === undefined ? fleet : groupHealthView(update.fleet);
+      for (const key of update.removedGroups) groups.delete(key);
+      for (const id of update.removedAgents) agents.delete(id);
+      const changedGroups = update.groups.map(groupHealthView);
+      const changedAgents = update.agents.map(agentHealthView);
+      for (const group of changedGroups) groups.set(`${group.label}=${group.value}`, group);
+      for (const agent of changedAgents) agents.set(agent.agentId, agent);
+      return [
+        ...(fleet === null ? [] : [{ type: 'fleet' as const, ...fleet }]),
+        ...changedGroups.map((group) => ({ type: 'group' as const, ...group })),
+        ...changedAgents.map((agent) => ({ type: 'agent' as const, ...agent })),
+        ...update.removedAgents.map((agentId) => ({ type: 'removed' as const, agentId })),
+      ];
+    },
+    view(states: readonly string[], limit: number): HealthDocument {
+      const shown = [...agents.values()]
+        .filter(({ counted }) => states.length === 0 || states.includes(counted))
+        .sort((a, b) => RANK.indexOf(a.counted) - RANK.indexOf(b.counted) || (a.agent < b.agent ? -1 : 1))
+        .slice(0, limit);
+      return { fleet, groups: [...groups.values()], agents: shown };
+    },
+  };
+}
+
+/** The worst first, as the server lists them. */
+const RANK = ['unreachable', 'critical', 'warning', 'unknown', 'healthy', 'maintenance'];
+
+function changeLine(item: Item, io: Io): string[] {
+  return item.type === 'agent' ? [renderHealthChange(item, io.out.screen())] : [];
+}
+
+/** What a terminal has room for. */
+function fitting(lines: readonly string[], io: Io): string[] {
+  const rows = Math.max(3, io.out.screen().rows - 1);
+  return lines.length <= rows ? [...lines] : [...lines.slice(0, rows - 1), `… ${lines.length - rows + 1} lines more`];
+}
+
+export function showAgentHealth(name: string, flags: OutputFlag, global: GlobalFlags, io: Io): Promise<number> {
+  return withClient(global, io, async (client) => {
+    const found = await client.unary(HealthServiceService.getAgentHealth, { agent: name });
+    if (found.agent === undefined) return EXIT.notAll;
+    const agent = agentHealthView(found.agent);
+    const heartbeat = heartbeatView(found.heartbeat);
+    const monitors = found.monitors.map(monitorView);
+    if (flags.output !== 'table') {
+      await printDocument(io, flags.output, { ...agent, heartbeat, monitorStates: monitors, evidence: found.evidence });
+      return EXIT.ok;
+    }
+    const nowMs = io.nowMs();
+    const line = (key: string, value: string) => `${`${key}:`.padEnd(14)}${printable(value)}`;
+    printLines(io, [
+      line('agent', agent.agent),
+      line('health', agent.counted === agent.state ? agent.state : `${agent.counted}; last known: ${agent.state}`),
+      line('why', agent.reason ?? 'nothing is wrong'),
+      line('line', agent.line === 'up' ? 'up' : `${agent.line}, last heard ${formatAge(at(agent.lineSince), nowMs)}`),
+      ...found.evidence.map((note) => line('', note)),
+      ...(agent.maintenanceId === null ? [] : [line('maintenance', agent.maintenanceId)]),
+      ...(heartbeat === null ? [] : renderHeartbeat(heartbeat)),
+      'monitors:',
+      ...(monitors.length === 0 ? ['  none'] : renderMonitors(monitors, io.out.screen(), nowMs)),
+    ]);
+    return EXIT.ok;
+  });
+}
