@@ -163,7 +163,7 @@ function recordOf({ seq, atUnixMs, kind }: proto.EventRecord, now: Date): Observ
     }
     case 'metricCounts': {
       const counts = kind.value.counts.slice(0, MAX_METRICS).flatMap(({ packName, metric, count: by }) => {
-        if (!isName(packName) || metric === '' || metric.length > MAX_NAME_CHARS) return [];
+        if (!isName(packName) || !isName(metric)) return [];
         return [{ pack: packName, metric, count: count(by) }];
       });
       return [{ ...base, kind: 'metric_counts', counts }];
