@@ -8,6 +8,9 @@ import type { TaskEngine } from './tasks/engine.ts';
 import type { Log } from './telemetry/log.ts';
 import { VERSION } from './version.ts';
 
+/** Output that the server dropped for lack of room is sent again when it asks. */
+const OUTPUT_RESEND_CAPABILITY = 'output-resend';
+
 /** What the link carries for. */
 export interface SessionParts {
   readonly link: () => Pick<Link, 'packStatus' | 'fetchPack' | 'beatEvery'>;
@@ -56,6 +59,8 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
       case 'outputAck':
         for (const { runId, committedBytes } of kind.value.positions)
           engine.outputCommitted(runId, Number(committedBytes));
+        if (kind.value.resend !== undefined)
+          engine.outputResend(kind.value.resend.round, kind.value.resend.windowBytes);
         break;
       case 'eventAck':
         parts.rules?.().acknowledged(kind.value);
@@ -81,7 +86,7 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
       Hello.create({
         protocolMin: PROTOCOL_MIN,
         protocolMax: PROTOCOL_MAX,
-        capabilities: parts.rules ? [EVENTS_CAPABILITY] : [],
+        capabilities: [OUTPUT_RESEND_CAPABILITY, ...(parts.rules ? [EVENTS_CAPABILITY] : [])],
         agentVersion: VERSION,
         journalId: parts.engine().journalId,
         instanceId,

@@ -3,7 +3,7 @@ import { cp } from 'node:fs/promises';
 import { createConnection, type Socket as NetSocket } from 'node:net';
 import { join } from 'node:path';
 import { connect as tlsConnect } from 'node:tls';
-import { type AgentMessage, DisconnectCode } from '@openline/proto/agent';
+import { type AgentMessage, DisconnectCode, OutputStream } from '@openline/proto/agent';
 import { AccessServiceService, FleetServiceService, TokenKind } from '@openline/proto/operator';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -224,6 +224,28 @@ describe('what breaks the protocol', () => {
         await agent.welcomed();
         agent.hello();
         expect((await agent.disconnected()).code).toBe(DisconnectCode.DISCONNECT_CODE_PROTOCOL_VIOLATION);
+      },
+      'openline_sessions_ended_total',
+    );
+  });
+
+  it('more output than was granted', async () => {
+    await refusedAs(
+      'PROTOCOL_VIOLATION',
+      async () => {
+        const agent = impostor();
+        agent.hello();
+        const { outputWindowBytes } = await agent.welcomed();
+        const data = Buffer.alloc(32 * 1024);
+        // So much that what is committed meanwhile does not excuse it.
+        for (let sent = 0; sent < 32 * outputWindowBytes; sent += data.length) {
+          const value = { runId: randomUUID(), offset: 0n, stream: OutputStream.OUTPUT_STREAM_STDOUT, data, round: 0 };
+          agent.send({ kind: { $case: 'taskOutput', value } });
+        }
+        expect(await agent.disconnected()).toMatchObject({
+          code: DisconnectCode.DISCONNECT_CODE_PROTOCOL_VIOLATION,
+          message: expect.stringContaining('more output than'),
+        });
       },
       'openline_sessions_ended_total',
     );

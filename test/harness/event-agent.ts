@@ -21,13 +21,15 @@ export interface EventAgent {
   /** @returns the number of the last one */
   say(...kinds: readonly NonNullable<EventRecord['kind']>[]): number;
   acked(): number;
+  /** Resolves when this record is acknowledged. */
+  until(seq: number): Promise<void>;
   /** Tasks that it was given. */
   readonly tasks: readonly { runId: string; task: string; parameters: unknown }[];
   /** Ends a task that it was given. */
   endTask(runId: string, exitCode: number, output?: string): void;
 }
 
-const RECORDS_PER_BATCH = 100;
+const RECORDS_PER_BATCH = 500;
 
 export function eventAgent(identity: AgentIdentity): EventAgent {
   const ids = { journalId: randomUUID(), machineId: randomUUID(), instanceId: randomUUID() };
@@ -39,6 +41,7 @@ export function eventAgent(identity: AgentIdentity): EventAgent {
   let underWay: number[] = [];
   let link: BareAgent | undefined;
   let read = 0;
+  let waiting: { seq: number; resolve: () => void }[] = [];
 
   function pump(): void {
     while (link !== undefined && sent < spool.length && underWay.length < MAX_EVENT_BATCHES_UNDER_WAY) {
@@ -57,6 +60,9 @@ export function eventAgent(identity: AgentIdentity): EventAgent {
       if (kind?.$case === 'eventAck' && kind.value.spoolId === spoolId) {
         acked = Math.max(acked, Number(kind.value.seq));
         underWay = underWay.filter((last) => last > acked);
+        const done = waiting.filter(({ seq }) => seq <= acked);
+        if (done.length > 0) waiting = waiting.filter(({ seq }) => seq > acked);
+        for (const { resolve } of done) resolve();
       } else if (kind?.$case === 'tasks') {
         for (const { runId, packName, taskName, parametersJson } of kind.value.tasks)
           tasks.push({ runId, task: `${packName}/${taskName}`, parameters: JSON.parse(parametersJson) });
@@ -96,6 +102,7 @@ export function eventAgent(identity: AgentIdentity): EventAgent {
       return spool.length;
     },
     acked: () => acked,
+    until: (seq) => (seq <= acked ? Promise.resolve() : new Promise((resolve) => waiting.push({ seq, resolve }))),
     tasks,
     endTask(runId, exitCode, output = '') {
       const now = BigInt(Date.now());

@@ -33,6 +33,8 @@ export interface TaskEngine {
   cancel(runIds: readonly string[], reason: string): void;
   resultsCommitted(runIds: readonly string[]): void;
   outputCommitted(runId: string, committedBytes: number): void;
+  /** The server dropped the output that is not committed, and takes it again. */
+  outputResend(round: number, windowBytes: number): void;
   /** Says again everything that was not committed, then output within the window. */
   sessionOpened(outputWindowBytes: number): void;
   sessionClosed(): void;

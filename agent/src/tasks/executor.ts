@@ -21,6 +21,7 @@ export interface Executor
     | 'cancel'
     | 'resultsCommitted'
     | 'outputCommitted'
+    | 'outputResend'
     | 'sessionOpened'
     | 'sessionClosed'
     | 'sessionWritable'
@@ -348,6 +349,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
       }
     },
     outputCommitted: outputs.committed,
+    outputResend: outputs.resend,
     sessionOpened(outputWindowBytes) {
       for (const run of runs.values()) repeat(run);
       outputs.opened(outputWindowBytes);

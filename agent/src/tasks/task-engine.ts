@@ -265,6 +265,7 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
     cancel: executor.cancel,
     resultsCommitted: executor.resultsCommitted,
     outputCommitted: executor.outputCommitted,
+    outputResend: executor.outputResend,
     sessionOpened: executor.sessionOpened,
     sessionClosed: executor.sessionClosed,
     sessionWritable: executor.sessionWritable,

@@ -19,6 +19,8 @@ export interface GroupCommitDeps<T> {
   sleep(ms: number): Promise<void>;
   /** Items in one batch. Default 2,000 */
   readonly maxBatch?: number;
+  /** What the items of one batch may weigh together; one that is heavier is a batch of its own. Default: they weigh nothing */
+  readonly weight?: { of(item: T): number; readonly most: number };
 }
 
 const MAX_BATCH = 2_000;
@@ -36,6 +38,7 @@ export function createGroupCommit<T>({
   onFailure,
   sleep,
   maxBatch = MAX_BATCH,
+  weight,
 }: GroupCommitDeps<T>): GroupCommit<T> {
   let waiting: T[] = [];
   let underWay = 0;
@@ -43,10 +46,23 @@ export function createGroupCommit<T>({
   let closed = false;
   let idlers: (() => void)[] = [];
 
+  function batchSize(): number {
+    if (weight === undefined) return maxBatch;
+    let size = 0;
+    let left = weight.most;
+    for (const item of waiting) {
+      left -= weight.of(item);
+      if (size === maxBatch || (left < 0 && size > 0)) break;
+      size++;
+    }
+    return size;
+  }
+
   async function run(): Promise<void> {
     let failures = 0;
     while (waiting.length > 0 && !closed) {
-      const batch = waiting.length > maxBatch ? waiting.splice(0, maxBatch) : waiting;
+      const size = batchSize();
+      const batch = waiting.length > size ? waiting.splice(0, size) : waiting;
       if (batch === waiting) waiting = [];
       underWay = batch.length;
       try {

@@ -29,8 +29,8 @@ export interface DeskDeps {
   readonly clock: Clock;
   /** These results are durable: their agents may forget them. */
   resultsDurable(acks: readonly { agentId: string; runId: string }[]): void;
-  /** Output up to these positions is durable. */
-  outputDurable(acks: readonly { agentId: string; runId: string; committedBytes: number }[]): void;
+  /** Output up to these positions is durable. @param bytes that were committed for that */
+  outputDurable(acks: readonly { agentId: string; runId: string; committedBytes: number }[], bytes: number): void;
   onFault(what: string, error: unknown, pending: number): void;
   observeBatch?(kind: 'changes' | 'output', size: number, seconds: number): void;
   observeEnd?(state: string): void;
@@ -41,6 +41,7 @@ export interface DeskDeps {
   observeOutput?(bytes: number, droppedBytes: number): void;
 }
 
+const OUTPUT_BATCH_BYTES = 4 * 1024 * 1024;
 /** With more changes than this waiting to be committed, progress is not taken in any more. */
 const PROGRESS_PENDING = 10_000;
 
@@ -139,21 +140,21 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
   const output = createGroupCommit<OutputChunk>({
     sleep,
     onFailure: failed('storing output'),
+    // A statement takes several times the memory of the bytes in it.
+    weight: { of: ({ data }) => data.byteLength, most: OUTPUT_BATCH_BYTES },
     async commit(chunks) {
       const startedMs = clock.nowMs();
       await store.storeOutput(chunks);
       fault = undefined;
       deps.observeBatch?.('output', chunks.length, (clock.nowMs() - startedMs) / 1000);
-      deps.observeOutput?.(
-        sum(chunks, (chunk) => chunk.data.byteLength),
-        0,
-      );
+      const bytes = sum(chunks, (chunk) => chunk.data.byteLength);
+      deps.observeOutput?.(bytes, 0);
       const ends = new Map<string, { agentId: string; runId: string; committedBytes: number }>();
       for (const { runId, agentId, offset, data } of chunks) {
         ends.set(`${runId} ${agentId}`, { agentId, runId, committedBytes: offset + data.byteLength });
       }
       const acks = [...ends.values()];
-      deps.outputDurable(acks);
+      deps.outputDurable(acks, bytes);
       for (const { runId, agentId } of acks) hub.publish(runId, [agentId]);
     },
   });

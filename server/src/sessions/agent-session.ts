@@ -3,6 +3,7 @@ import type { AgentPolicy } from '../policy/policies.ts';
 import { decodeAgentMessage, encode, frameDetail, kindName } from './frames.ts';
 import type { Link } from './link.ts';
 import { Load } from './load.ts';
+import { OutputWindow } from './output-window.ts';
 import {
   type Action,
   type CloseCode,
@@ -31,6 +32,9 @@ export interface SessionOwner {
 
 /** What a Hello offers that an agent takes up: rules and monitors, and the policy for them. */
 export const EVENTS_CAPABILITY = 'events';
+
+/** It sends output again that was dropped here for lack of room. */
+const OUTPUT_RESEND_CAPABILITY = 'output-resend';
 
 /** gRPC's prefix of every message. */
 const PREFIX_BYTES = 5;
@@ -72,6 +76,9 @@ export class AgentSession {
   takesPolicy = false;
   /** What the agent has in hand. */
   readonly load = new Load();
+  /** What came of its output and is not committed. */
+  readonly output = new OutputWindow();
+  resendsOutput = false;
   messagesUp = 0;
   messagesDown = 0;
   messageBytesUp = 0;
@@ -134,6 +141,7 @@ export class AgentSession {
       case 'hello':
         this.hello = kind.value;
         this.load.hello(kind.value);
+        this.resendsOutput = kind.value.capabilities.includes(OUTPUT_RESEND_CAPABILITY);
         this.takesPolicy = kind.value.capabilities.includes(EVENTS_CAPABILITY);
         this.input({ kind: 'hello', protocolMin: kind.value.protocolMin, protocolMax: kind.value.protocolMax });
         break;

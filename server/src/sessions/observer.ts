@@ -61,5 +61,6 @@ export function createSessionObserver(metrics: Metrics): SessionObserver {
     },
     stage: (stage, seconds) => stages[stage].observe(seconds),
     queuedBytes: (size) => metrics.streamQueueBytes.observe(size),
+    outputRefused: () => metrics.outputRefused.inc(),
   };
 }

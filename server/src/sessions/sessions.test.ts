@@ -91,6 +91,7 @@ function replica(given: { owed?: Partial<SessionsDeps['owed']>; store?: Partial<
         frame: none,
         stage: none,
         queuedBytes: none,
+        outputRefused: none,
       },
     },
     { heartbeatIntervalMs: 15_000, maxAgents: 1_000 },

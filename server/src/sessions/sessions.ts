@@ -13,6 +13,7 @@ import { createArrivals } from './arrivals.ts';
 import { createCourier } from './courier.ts';
 import { encode } from './frames.ts';
 import type { Link } from './link.ts';
+import { createOutputFlow } from './output-flow.ts';
 import { createPacer } from './pacer.ts';
 import { ResultAcks } from './result-acks.ts';
 import { type CloseCode, contest, type SessionPolicy } from './session.ts';
@@ -52,6 +53,8 @@ export interface SessionObserver {
   frame(direction: 'up' | 'down', field: number, bytes: number): void;
   stage(stage: Stage, seconds: number): void;
   queuedBytes(bytes: number): void;
+  /** Output was dropped for lack of room: its agent sends it again. */
+  outputRefused(): void;
 }
 
 export interface SessionsConfig {
@@ -69,7 +72,8 @@ export interface Sessions extends AgentLines {
   onChange(listener: (agentId: string) => void): void;
   close(agentId: string, code: CloseCode, why: string): void;
   resultsDurable(acks: readonly { agentId: string; runId: string }[]): void;
-  outputDurable(acks: readonly { agentId: string; runId: string; committedBytes: number }[]): void;
+  /** @param bytes that were committed for that */
+  outputDurable(acks: readonly { agentId: string; runId: string; committedBytes: number }[], bytes: number): void;
   /** Everything of the agent's event spool up to and with `seq` is durable. */
   eventsDurable(agentId: string, spoolId: string, seq: number): void;
   /** Says again what connected agents have not answered. */
@@ -93,10 +97,6 @@ const TICK_MS = 1_000;
 const FLUSH_TIMEOUT_MS = 2_000;
 /** Writes of one turn of the event loop: a broadcast to the whole fleet must not stop the others. */
 const WRITES_PER_TURN = 400;
-/** Output that may be under way from all agents together, and the bounds of one agent's part of it. */
-const OUTPUT_BUDGET_BYTES = 128 * 1024 * 1024;
-const OUTPUT_WINDOW_MIN_BYTES = 32 * 1024;
-const OUTPUT_WINDOW_MAX_BYTES = 512 * 1024;
 
 export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sessions {
   const { store, desk, clock, log, observe } = deps;
@@ -118,7 +118,19 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
   const timers: NodeJS.Timeout[] = [];
   let draining = false;
   const stages = new StageTimer(observe.stage);
-  const uplink = createUplink({ store, desk, events: deps.events, clock, log, stages });
+  const output = createOutputFlow<AgentSession>({
+    store: (chunk) => desk.output(chunk),
+    resend(session, round, windowBytes) {
+      const value = { positions: [], resend: { round, windowBytes } };
+      session.send(encode({ kind: { $case: 'outputAck', value } }), 'control');
+    },
+    violated: (session, what) => session.input({ kind: 'nonsense', what }),
+    busy: (session) =>
+      session.input({ kind: 'close', code: 'SERVER_BUSY', why: 'this server holds as much output as it may' }),
+    agents: () => readyCount,
+    onRefused: observe.outputRefused,
+  });
+  const uplink = createUplink({ store, desk, output, events: deps.events, clock, log, stages });
   const acks = new ResultAcks(sendAcks);
 
   const owner: SessionOwner = {
@@ -135,9 +147,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       const agent = opening.get(session);
       opening.delete(session);
       if (hello === undefined || policy === undefined || agent === undefined) return;
-      const outputWindowBytes = Math.round(
-        Math.min(OUTPUT_WINDOW_MAX_BYTES, Math.max(OUTPUT_WINDOW_MIN_BYTES, OUTPUT_BUDGET_BYTES / (readyCount + 1))),
-      );
+      const outputWindowBytes = output.windowFor(readyCount + 1);
+      session.output.grant(outputWindowBytes);
       const value = {
         protocol: Math.min(hello.protocolMax, PROTOCOL_MAX),
         capabilities: [EVENTS_CAPABILITY],
@@ -172,6 +183,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     closed(session, code, why) {
       all.delete(session);
       opening.delete(session);
+      output.forget(session);
       const wasReady = openedEpochs.get(session);
       openedEpochs.delete(session);
       if (wasReady !== undefined) {
@@ -357,16 +369,21 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     eventsDurable(agentId, spoolId, seq) {
       ready(agentId)?.send(encode({ kind: { $case: 'eventAck', value: { spoolId, seq: BigInt(seq) } } }), 'control');
     },
-    outputDurable(durable) {
+    outputDurable(durable, bytes) {
       const byAgent = new Map<string, { runId: string; committedBytes: bigint }[]>();
       for (const { agentId, runId, committedBytes } of durable) {
         const positions = byAgent.get(agentId) ?? [];
         positions.push({ runId, committedBytes: BigInt(committedBytes) });
         byAgent.set(agentId, positions);
+        ready(agentId)?.output.committed(runId, committedBytes);
       }
       for (const [agentId, positions] of byAgent) {
-        ready(agentId)?.send(encode({ kind: { $case: 'outputAck', value: { positions } } }), 'control');
+        ready(agentId)?.send(
+          encode({ kind: { $case: 'outputAck', value: { positions, resend: undefined } } }),
+          'control',
+        );
       }
+      output.durable(bytes);
     },
     deliver(owed) {
       void courier(

@@ -6,13 +6,15 @@ import type { DispatchDesk } from '../runs/desk.ts';
 import type { AgentSession } from './agent-session.ts';
 import { batchOf } from './event-intake.ts';
 import { changesOf, chunkOf, text } from './intake.ts';
+import type { OutputFlow } from './output-flow.ts';
 import type { PackStateRecord, SessionStore } from './session-store.ts';
 import type { SessionLog } from './sessions.ts';
 import type { StageTimer } from './stages.ts';
 
 export interface UplinkDeps {
   readonly store: Pick<SessionStore, 'packStates'>;
-  readonly desk: Pick<DispatchDesk, 'change' | 'output'>;
+  readonly desk: Pick<DispatchDesk, 'change'>;
+  readonly output: Pick<OutputFlow, 'arrived'>;
   readonly events: Pick<EventDesk, 'take'>;
   readonly clock: Clock;
   readonly log: SessionLog;
@@ -24,7 +26,7 @@ const MAX_CODE_CHARS = 64;
 const MAX_REASON_CHARS = 2_000;
 
 /** Takes what ready sessions say to the domain that it concerns. Nothing here waits: it runs within the read of the stream. */
-export function createUplink({ store, desk, events, clock, log, stages }: UplinkDeps): {
+export function createUplink({ store, desk, output, events, clock, log, stages }: UplinkDeps): {
   deliver(session: AgentSession, message: NonNullable<AgentMessage['kind']>): void;
   /** Nothing is waiting to be stored. */
   idle(): Promise<void>;
@@ -63,7 +65,7 @@ export function createUplink({ store, desk, events, clock, log, stages }: Uplink
         case 'taskOutput': {
           const chunk = chunkOf(message.value, agentId);
           if (typeof chunk === 'string') session.input({ kind: 'nonsense', what: chunk });
-          else desk.output(chunk);
+          else output.arrived(session, chunk, message.value.round);
           return;
         }
         case 'packStatus':

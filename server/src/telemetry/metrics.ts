@@ -67,6 +67,10 @@ export function createMetrics() {
       'openline_output_dropped_bytes_total',
       'Bytes of task output beyond the limit of a dispatch, counted and not kept.',
     ),
+    outputRefused: r.counter(
+      'openline_output_refused_total',
+      'Times that an agent was to send its output again, because this server held as much as it may for the database.',
+    ),
     // Health.
     agentsByHealth: r.gauges(
       'openline_agents_by_health',

@@ -5,7 +5,10 @@ import { createOutputSpool, type OutputSpool, type SpoolBudget, type SpoolSize }
 
 /** The kept output of all dispatches: on disk until the result is committed and all of the output is. */
 export interface Outputs
-  extends Pick<OutputSender, 'kept' | 'complete' | 'committed' | 'opened' | 'closed' | 'writable' | 'pendingBytes'> {
+  extends Pick<
+    OutputSender,
+    'kept' | 'complete' | 'committed' | 'opened' | 'resend' | 'closed' | 'writable' | 'pendingBytes'
+  > {
   /** @param found the size of a file that an earlier process wrote */
   open(runId: string, found?: SpoolSize): OutputSpool;
   resultCommitted(runId: string): void;

@@ -98,6 +98,28 @@ describe('the output of all dispatches', () => {
     ]);
   });
 
+  it('is sent again when the server dropped it: from what is committed, under its number, within its window', async () => {
+    sender.opened(1024 * KIB);
+    add('a', ...Array(4).fill(32 * KIB));
+    await turn();
+    sender.committed('a', 32 * KIB);
+    sender.resend(1, 64 * KIB);
+    await turn();
+    const seen = () => sent.map((o) => [o.round, Number(o.offset) / KIB]);
+    expect(seen().slice(4)).toEqual([
+      [1, 32],
+      [1, 64],
+    ]);
+    // What the server had taken before it dropped the rest is committed: it is not sent once more.
+    sender.committed('a', 96 * KIB);
+    await turn();
+    expect(seen().slice(6)).toEqual([[1, 96]]);
+    sender.closed();
+    sender.opened(1024 * KIB);
+    await turn();
+    expect(seen().at(-1)).toEqual([0, 96]);
+  });
+
   it('skips what the server has from an earlier life of this agent', async () => {
     add('a', 10, 20, 30);
     sender.committed('a', 30);

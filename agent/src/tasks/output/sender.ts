@@ -16,6 +16,8 @@ export interface OutputSender {
   /** Stops sending it and forgets it. */
   remove(runId: string): void;
   opened(windowBytes: number): void;
+  /** The server dropped what is not committed, and takes it again, under this number. */
+  resend(round: number, windowBytes: number): void;
   /** After `send` returned false. */
   writable(): void;
   closed(): void;
@@ -60,6 +62,7 @@ export function createOutputSender(deps: SenderDeps): OutputSender {
   let windowBytes = 0;
   let inFlightBytes = 0;
   let session = 0;
+  let round = 0;
   let pumping = false;
   let congested = false;
 
@@ -103,7 +106,7 @@ export function createOutputSender(deps: SenderDeps): OutputSender {
     if (behind.bytes <= source.committedBytes) {
       source.sent = behind;
       source.acked = behind;
-    } else if (deps.send({ runId: source.runId, offset: BigInt(source.sent.bytes), ...read.chunk })) {
+    } else if (deps.send({ runId: source.runId, offset: BigInt(source.sent.bytes), ...read.chunk, round })) {
       source.sent = behind;
       source.inFlight.push(behind);
       inFlightBytes += bytes;
@@ -124,6 +127,19 @@ export function createOutputSender(deps: SenderDeps): OutputSender {
   function rewind(source: Source): void {
     source.sent = source.acked;
     source.inFlight = [];
+  }
+
+  /** From what is committed, whatever was sent before. */
+  function begin(inRound: number, bytes: number): void {
+    session += 1;
+    round = inRound;
+    windowBytes = bytes;
+    inFlightBytes = 0;
+    turn.clear();
+    for (const source of sources.values()) {
+      rewind(source);
+      wake(source);
+    }
   }
 
   return {
@@ -164,15 +180,11 @@ export function createOutputSender(deps: SenderDeps): OutputSender {
       startPump();
     },
     opened(bytes) {
-      session += 1;
-      windowBytes = bytes;
-      inFlightBytes = 0;
       congested = false;
-      turn.clear();
-      for (const source of sources.values()) {
-        rewind(source);
-        wake(source);
-      }
+      begin(0, bytes);
+    },
+    resend(inRound, bytes) {
+      if (windowBytes > 0) begin(inRound, bytes);
     },
     writable() {
       congested = false;

@@ -344,6 +344,8 @@ export interface TaskOutput {
   offset: bigint;
   stream: OutputStream;
   data: Buffer;
+  /** As the last OutputResend of this session said; 0 before there was one. */
+  round: number;
 }
 
 /**
@@ -575,6 +577,16 @@ export interface ResultAck {
 /** Committed output, and with it new credit. */
 export interface OutputAck {
   positions: OutputPosition[];
+  /** Only to agents with the capability "output-resend". */
+  resend?: OutputResend | undefined;
+}
+
+/** The server held as much output as it may, and dropped what came. There is room again: everything that is not acknowledged is to be sent again. */
+export interface OutputResend {
+  /** What comes under another number is dropped: it was on its way. */
+  round: number;
+  /** From now on instead of that of Welcome. */
+  windowBytes: number;
 }
 
 export interface OutputPosition {
@@ -2450,7 +2462,7 @@ export const TaskResult: MessageFns<TaskResult> = {
 };
 
 function createBaseTaskOutput(): TaskOutput {
-  return { runId: "", offset: 0n, stream: 0, data: Buffer.alloc(0) };
+  return { runId: "", offset: 0n, stream: 0, data: Buffer.alloc(0), round: 0 };
 }
 
 export const TaskOutput: MessageFns<TaskOutput> = {
@@ -2469,6 +2481,9 @@ export const TaskOutput: MessageFns<TaskOutput> = {
     }
     if (message.data.length !== 0) {
       writer.uint32(34).bytes(message.data);
+    }
+    if (message.round !== 0) {
+      writer.uint32(40).uint32(message.round);
     }
     return writer;
   },
@@ -2518,6 +2533,14 @@ export const TaskOutput: MessageFns<TaskOutput> = {
             message.data = Buffer.from(reader.bytes());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.round = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2539,6 +2562,7 @@ export const TaskOutput: MessageFns<TaskOutput> = {
     message.offset = (object.offset !== undefined && object.offset !== null) ? BigInt(object.offset) : 0n;
     message.stream = object.stream ?? 0;
     message.data = object.data ?? Buffer.alloc(0);
+    message.round = object.round ?? 0;
     return message;
   },
 };
@@ -4942,13 +4966,16 @@ export const ResultAck: MessageFns<ResultAck> = {
 };
 
 function createBaseOutputAck(): OutputAck {
-  return { positions: [] };
+  return { positions: [], resend: undefined };
 }
 
 export const OutputAck: MessageFns<OutputAck> = {
   encode(message: OutputAck, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.positions) {
       OutputPosition.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.resend !== undefined) {
+      OutputResend.encode(message.resend, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -4974,6 +5001,14 @@ export const OutputAck: MessageFns<OutputAck> = {
             message.positions.push(OutputPosition.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.resend = OutputResend.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4992,6 +5027,76 @@ export const OutputAck: MessageFns<OutputAck> = {
   fromPartial(object: DeepPartial<OutputAck>): OutputAck {
     const message = createBaseOutputAck();
     message.positions = object.positions?.map((e) => OutputPosition.fromPartial(e)) || [];
+    message.resend = (object.resend !== undefined && object.resend !== null)
+      ? OutputResend.fromPartial(object.resend)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseOutputResend(): OutputResend {
+  return { round: 0, windowBytes: 0 };
+}
+
+export const OutputResend: MessageFns<OutputResend> = {
+  encode(message: OutputResend, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.round !== 0) {
+      writer.uint32(8).uint32(message.round);
+    }
+    if (message.windowBytes !== 0) {
+      writer.uint32(16).uint32(message.windowBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OutputResend {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOutputResend();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.round = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.windowBytes = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<OutputResend>): OutputResend {
+    return OutputResend.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OutputResend>): OutputResend {
+    const message = createBaseOutputResend();
+    message.round = object.round ?? 0;
+    message.windowBytes = object.windowBytes ?? 0;
     return message;
   },
 };

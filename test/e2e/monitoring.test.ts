@@ -1,0 +1,237 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Alert, AlertServiceService, AlertState } from '@openline/proto/alerts';
+import { DeclaredServiceService } from '@openline/proto/declared';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createEventLog } from '../../agent/src/events/agent-log/writer.ts';
+import { isAlive, seeded } from '../harness/chaos.ts';
+import {
+  cleanup,
+  eventually,
+  packsHeld,
+  scratchDir,
+  signWithSiteKey,
+  startAgent,
+  startServer,
+  type TestAgent,
+  type TestServer,
+} from '../harness/index.ts';
+
+let dir: string;
+let server: TestServer;
+let agent: TestAgent;
+
+/** What the monitors look at. */
+const file = (name: string) => join(dir, name);
+
+const pack = () => `apiVersion: openline.dev/v1
+kind: Pack
+metadata: { name: watch, version: 1.0.0, title: Watch, description: For a test. }
+tasks:
+  raise:
+    title: Raise
+    description: Raises an event.
+    timeout: 10s
+    parameters:
+      message: { type: string, title: Message, description: What it says. }
+    run: { builtin: event }
+  hello:
+    title: Hello
+    description: Says hello.
+    timeout: 10s
+    run: { command: [echo, hello] }
+rules:
+  each:
+    title: Each
+    description: Every event is an alert of its own.
+    on: { log: agent, pattern: '^n=' }
+    alert: { severity: warning, title: 'saw \${event.message}', key: event.message }
+  flood:
+    title: Flood
+    description: However many there are, it is one alert.
+    on: { log: agent, pattern: '^flood' }
+    alert: { severity: warning, title: 'a flood' }
+  often:
+    title: Often
+    description: Three of them.
+    on: { log: agent, pattern: '^often' }
+    threshold: { count: 3, within: 1h }
+    alert: { severity: warning, title: 'often' }
+monitors:
+  level:
+    title: Level
+    description: A number in a file.
+    settings: { most: 90 }
+    probe:
+      run: { command: [cat, ${file('level.json')}] }
+      every: 1s
+      critical: sample.used > settings.most
+    alert: { from: critical, title: '\${sample.used} is too much' }
+  hangs:
+    title: Hangs
+    description: Never ends by itself.
+    probe:
+      run:
+        script: { interpreter: sh, source: 'echo $$ > ${file('hangs.pid')}; sleep 300' }
+      every: 4s
+      timeout: 2s
+      critical: 'false'
+`;
+
+beforeAll(async () => {
+  dir = scratchDir('monitoring');
+  writeFileSync(file('level.json'), '{"used": 50}');
+  server = await startServer({ dir, flags: ['--heartbeat-interval=500ms', '--offline-after=10s'] });
+  const content = Buffer.from(pack());
+  await server.operator.pushPack(content, await signWithSiteKey(server, content), 'watch.yaml');
+  agent = await startAgent({ dir, server, name: 'node-1' });
+  await packsHeld(server);
+});
+afterAll(cleanup);
+
+/** Of a watch, open or not, oldest first. */
+async function alertsOf(watch: string): Promise<Alert[]> {
+  const states = [AlertState.ALERT_STATE_NEW, AlertState.ALERT_STATE_ACKNOWLEDGED, AlertState.ALERT_STATE_CLOSED];
+  const filter = { states, severities: [], targets: '', watch, text: '', owner: '' };
+  const all: Alert[] = [];
+  for (let pageToken = ''; ; ) {
+    const page = await server.operator.unary(AlertServiceService.listAlerts, { filter, limit: 1_000, pageToken });
+    all.unshift(...page.alerts.toReversed());
+    pageToken = page.nextPageToken;
+    if (pageToken === '') return all;
+  }
+}
+
+/** Waits for an alert that is like this. */
+const alertLike = (watch: string, like: (alert: Alert) => boolean, what: string) =>
+  eventually(async () => (await alertsOf(watch)).find(like), { what, timeoutMs: 20_000 });
+
+/** As any program on the machine does. */
+const write = (...messages: string[]) =>
+  createEventLog({ directory: join(agent.dataDir, 'events') }).append(
+    messages.map((message) => ({ source: 'test', id: '', level: 'info', message, data: {} })),
+  );
+
+const isOpen = ({ state }: Alert) => state === AlertState.ALERT_STATE_NEW;
+
+describe('an event that a task raises', () => {
+  it('is an alert a moment later, once', async () => {
+    await server.operator.run('watch/raise', { parameters: { message: 'n=task' } });
+    const alert = await alertLike('watch/each', ({ key }) => key === 'n=task', 'the alert');
+    expect(alert).toMatchObject({ agentName: 'node-1', title: 'saw n=task', count: 1n });
+  });
+});
+
+describe('many events', () => {
+  it('of one kind are one alert, counted to the event', async () => {
+    await write(...Array.from({ length: 5_000 }, (_, i) => `flood ${i}`));
+    const alert = await alertLike('watch/flood', ({ count }) => count >= 5_000n, 'all of the flood');
+    expect(alert.count).toBe(5_000n);
+    expect(await alertsOf('watch/flood')).toHaveLength(1);
+  });
+});
+
+describe('an agent that is killed with -9 at any moment', () => {
+  it('tells of each event once: none twice, none skipped', async () => {
+    const random = seeded(4);
+    const written: string[] = [];
+    for (let round = 0; round < 10; round += 1) {
+      for (let i = 0; i < 15; i += 1) {
+        const messages = Array.from({ length: 1 + Math.floor(random() * 4) }, (_, n) => `n=${round}.${i}.${n}`);
+        written.push(...messages);
+        await write(...messages);
+      }
+      await agent.kill9();
+      await write(`n=${round}.down`);
+      written.push(`n=${round}.down`);
+      agent = await agent.restart({ awaitOnline: false });
+      // Sometimes at its start, sometimes in the midst of work.
+      const seen = (await alertsOf('watch/each')).length;
+      const more = Math.floor(random() * 30);
+      await eventually(async () => (await alertsOf('watch/each')).length >= Math.min(seen + more, written.length), {
+        what: 'some of the alerts',
+        timeoutMs: 30_000,
+      });
+    }
+    await eventually(async () => (await alertsOf('watch/each')).length >= written.length, {
+      what: 'every alert',
+      timeoutMs: 30_000,
+    });
+    const alerts = (await alertsOf('watch/each')).filter(({ key }) => /^n=\d/.test(key));
+    expect(alerts.map(({ key }) => key).sort()).toEqual([...written].sort());
+    expect(alerts.filter(({ count }) => count !== 1n)).toEqual([]);
+  }, 120_000);
+
+  it('still counts towards a threshold what came before', async () => {
+    // Read in this order: with the alert of the last one, the first two are counted, and on disk.
+    await write('often 1', 'often 2', 'n=often');
+    await alertLike('watch/each', ({ key }) => key === 'n=often', 'the first two to be read');
+    await agent.kill9();
+    agent = await agent.restart();
+    await write('often 3');
+    await alertLike('watch/often', isOpen, 'the third one to count');
+    expect(await alertsOf('watch/often')).toHaveLength(1);
+  });
+});
+
+describe('a monitor', () => {
+  it('raises an alert when its probe says so, and closes it when it is better', async () => {
+    writeFileSync(file('level.json'), '{"used": 95}');
+    const alert = await alertLike('watch/level', isOpen, 'the alert');
+    expect(alert).toMatchObject({ title: '95 is too much', kind: 'monitor' });
+    writeFileSync(file('level.json'), '{"used": 60}');
+    await alertLike(
+      'watch/level',
+      ({ id, state }) => id === alert.id && state === AlertState.ALERT_STATE_CLOSED,
+      'its end',
+    );
+  });
+
+  it('obeys an override at once, and the pack again when that goes', async () => {
+    const content = Buffer.from(`apiVersion: openline.dev/v1
+kind: Override
+metadata: { name: lower }
+spec: { watch: watch/level, settings: { most: 55 } }
+`);
+    const files = [{ name: 'lower.yaml', content }];
+    await server.operator.unary(DeclaredServiceService.applyDeclared, { files, dryRun: false });
+    const alert = await alertLike('watch/level', isOpen, 'the alert at 60');
+    expect(alert.title).toBe('60 is too much');
+    await server.operator.unary(DeclaredServiceService.deleteDeclared, { kind: 'Override', name: 'lower' });
+    await alertLike(
+      'watch/level',
+      ({ id, state }) => id === alert.id && state === AlertState.ALERT_STATE_CLOSED,
+      'its end',
+    );
+  });
+
+  it('whose probe hangs is ended in time, and delays neither tasks nor other monitors', async () => {
+    const pid = await eventually(
+      () => existsSync(file('hangs.pid')) && Number(readFileSync(file('hangs.pid'), 'utf8')),
+      {
+        what: 'the probe that hangs',
+      },
+    );
+    const startedMs = performance.now();
+    await server.operator.run('watch/hello');
+    expect(performance.now() - startedMs).toBeLessThan(2_000);
+    await eventually(() => !isAlive(pid), { what: 'the end of the probe' });
+    writeFileSync(file('level.json'), '{"used": 99}');
+    await alertLike('watch/level', isOpen, 'the other monitor');
+  });
+
+  it('leaves no process behind when the agent is killed with -9', async () => {
+    const before = readFileSync(file('hangs.pid'), 'utf8');
+    const pid = await eventually(
+      () => {
+        const now = readFileSync(file('hangs.pid'), 'utf8');
+        return now !== before && now !== '' && Number(now);
+      },
+      { what: 'the probe to hang again' },
+    );
+    await agent.kill9();
+    expect(isAlive(pid)).toBe(true);
+    agent = await agent.restart();
+    await eventually(() => !isAlive(pid), { what: 'the end of what the dead agent left' });
+  });
+});
