@@ -8,7 +8,7 @@ export interface JitSwitch {
 
 /** Within a second. */
 const BUSY_EVENTS = 1_000;
-const FLAGS = ['--opt', '--maglev', '--sparkplug'];
+const FLAGS = ['--opt', '--maglev', '--sparkplug', '--no-optimize-for-size'];
 
 /** @param turnOn once; default: V8's */
 export function createJitSwitch(
