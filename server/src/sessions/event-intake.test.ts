@@ -216,9 +216,9 @@ it('whatever an agent sends as a batch is read or refused, and what is read can 
   );
 });
 
-/** Every text that becomes one of PostgreSQL's, which has no NUL; data of events is stored as JSON, which writes it otherwise. */
+/** Every text that becomes one of PostgreSQL's, which has no NUL; data of events, and recoveries, are stored as JSON, which writes it otherwise. */
 function textsOf(value: unknown): string[] {
   if (typeof value === 'string') return [value];
   if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value).flatMap(([key, part]) => (key === 'data' ? [] : textsOf(part)));
+  return Object.entries(value).flatMap(([key, part]) => (key === 'data' || key === 'recoveries' ? [] : textsOf(part)));
 }

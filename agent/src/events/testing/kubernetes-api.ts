@@ -21,6 +21,8 @@ export interface FakeApi {
   remove(name: string): void;
   /** Ends all watches. */
   dropWatches(): void;
+  /** As a broken network does. */
+  breakWatches(): void;
   /** Forgets what changed before: who watches from there gets 410. */
   compact(): void;
   bookmark(): void;
@@ -108,20 +110,24 @@ export async function startFakeApi(): Promise<FakeApi> {
   function answerTo(asked: IncomingMessage, answer: ServerResponse): void {
     const url = new URL(asked.url ?? '', 'https://fake');
     requests.push(decodeURIComponent(`${url.pathname}${url.search}`));
-    if (asked.headers.authorization !== `Bearer ${accepted}`) return status(answer, 401, 'Unauthorized');
-    const refused = refuse.get(url.pathname);
-    if (refused !== undefined) return status(answer, refused, 'events is forbidden');
     const namespace = /^\/api\/v1\/namespaces\/([^/]+)\/events$/.exec(url.pathname)?.[1];
-    if (namespace === undefined && url.pathname !== '/api/v1/events') return status(answer, 404, 'not found');
-    const terms = (url.searchParams.get('fieldSelector') ?? '').split(',').map((term) => term.split('='));
+    const refused = refuse.get(url.pathname);
+    if (asked.headers.authorization !== `Bearer ${accepted}`) status(answer, 401, 'Unauthorized');
+    else if (refused !== undefined) status(answer, refused, 'events is forbidden');
+    else if (namespace === undefined && url.pathname !== '/api/v1/events') status(answer, 404, 'not found');
+    else serve(namespace, url.searchParams, answer);
+  }
+
+  function serve(namespace: string | undefined, query: URLSearchParams, answer: ServerResponse): void {
+    const terms = (query.get('fieldSelector') ?? '').split(',').map((term) => term.split('='));
     const wants = (event: Stored) =>
       (namespace === undefined || event.namespace === namespace) &&
       terms.every(
         ([field, value]) =>
           ({ 'involvedObject.kind': event.kind, 'involvedObject.name': event.object })[field ?? ''] === value,
       );
-    if (url.searchParams.get('watch') === '1') watch(answer, url.searchParams, wants);
-    else list(answer, url.searchParams, wants);
+    if (query.get('watch') === '1') watch(answer, query, wants);
+    else list(answer, query, wants);
   }
 
   const server = createServer({ key: identity.keyPem, cert: identity.certificatePem }, answerTo);
@@ -161,6 +167,11 @@ export async function startFakeApi(): Promise<FakeApi> {
     },
     dropWatches() {
       for (const { answer } of watches) answer.end();
+      watches.clear();
+    },
+    breakWatches() {
+      for (const { answer } of watches) answer.destroy();
+      watches.clear();
     },
     compact() {
       changes.splice(0);
