@@ -23,7 +23,8 @@ export type Source =
         | 'subscriptions'
         | 'notifications'
         | 'watches'
-        | 'maintenances';
+        | 'maintenances'
+        | 'alerts';
     }
   | { readonly kind: 'parameters'; readonly task: string }
   | { readonly kind: 'declared'; readonly of: string };
@@ -117,6 +118,12 @@ async function ask(client: OperatorClient, source: Source): Promise<Candidate[]>
       const request = { states: [], channel: '', subscription: '', alertId: '', limit: 30, pageToken: '' };
       const { notifications } = await client.unary(NotificationServiceService.listNotifications, request, soon);
       return notifications.map(({ id, title }) => ({ value: id, description: title }));
+    }
+    case 'alerts': {
+      const { AlertServiceService } = await import('@openline/proto/alerts');
+      const request = { filter: undefined, limit: 30, pageToken: '' };
+      const { alerts } = await client.unary(AlertServiceService.listAlerts, request, soon);
+      return alerts.map(({ id, agentName, title }) => ({ value: id, description: `${agentName}: ${title}` }));
     }
     case 'watches': {
       const { WatchKind, WatchServiceService } = await import('@openline/proto/operator-health');

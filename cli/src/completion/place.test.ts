@@ -29,6 +29,8 @@ describe('the word under the cursor', () => {
     [['context', 'use', ''], source('contexts')],
     [['--context', ''], source('contexts')],
     [['completion', ''], source('shells')],
+    [['alerts', 'ack', '1042', ''], source('alerts')],
+    [['alerts', 'list', '--by', ''], source('watches')],
     [['get', ''], source('kinds')],
     [['delete', 'channels', ''], source('declared', { of: 'channels' })],
     [['delete', 'channels', 'mail', ''], source('declared', { of: 'channels' })],
