@@ -161,7 +161,7 @@ describe('the node’s events in a cluster', () => {
     api.event('NodeNotReady');
     await sink.untilEvents(3);
     expect(ids(sink).sort()).toEqual(['BackOff 1', 'NodeNotReady 1', 'NodeNotReady 2']);
-    expect(api.requests[0]).toContain('/api/v1/namespaces/default/events?');
+    expect(api.requests.join()).toContain('/api/v1/namespaces/default/events?');
   });
 
   it('are told once over restarts of the agent, and of repetitions each new count', async () => {
