@@ -12,7 +12,7 @@ import type { AlertDesk } from './alerts.ts';
 import type { AlertCommand } from './machine.ts';
 import { watchAlerts } from './watch.ts';
 
-export type { AlertFilter, PastChange } from './alert-queries.ts';
+export type { AlertFilter } from './alert-queries.ts';
 
 /** What is to be said of an alert that somebody wanted to change. */
 export interface AlertNote {
