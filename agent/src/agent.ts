@@ -157,7 +157,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
         log,
         packs,
         send: link.events,
-        sources: () => createSources(config.events, { clock, random, log }),
+        sources: () => createSources(config.events, { clock, random }),
       },
       {
         ...config.monitoring,

@@ -127,6 +127,10 @@ describe('the surroundings', () => {
     expect((await loadConfig({ env, flags: { 'events.nodeName': 'n2' } })).events.nodeName).toBe('n2');
     expect((await loadConfig({})).events.kubernetesApi).toBeUndefined();
   });
+
+  it('are none where an agent that is in no cluster is to read its events', async () => {
+    expect(await problem({ flags: { 'events.sources': ['kubernetes'] } })).toMatch(/does not run in a cluster/);
+  });
 });
 
 describe('a wrong configuration', () => {

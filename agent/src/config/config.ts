@@ -123,6 +123,10 @@ export async function loadConfig({
     },
     logLevel: value('logLevel', KEYS.logLevel) ?? 'info',
   };
+  if (config.events.sources.includes('kubernetes') && config.events.kubernetesApi === undefined)
+    problems.push(
+      'events.sources: kubernetes: the agent does not run in a cluster (KUBERNETES_SERVICE_HOST is not set)',
+    );
   if (problems.length > 0) throw new OpenlineError('CONFIG_INVALID', problems.join('; '));
   Object.freeze(config.tasks);
   Object.freeze(config.events);

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import type { NodeEvent } from '@openline/packs';
 import type { ToEvent } from '../formats/format.ts';
 import { READ_BYTES } from '../read/bounds.ts';
 import type { Encoding } from '../read/lines.ts';
@@ -17,6 +18,8 @@ export interface FileSourceConfig {
   readonly patterns: readonly string[];
   readonly encoding: Encoding;
   readonly toEvent: ToEvent;
+  /** Default: every event is. */
+  readonly isWanted?: (event: NodeEvent) => boolean;
   /** How often files are looked at though nothing said that they changed, milliseconds; default 1 s. */
   readonly pollMs?: number;
   /** A line without its end is taken when its file has not grown for so long, milliseconds; default 5 s. */
@@ -40,7 +43,7 @@ export function createFileSource(deps: LoopDeps, config: FileSourceConfig): Even
 }
 
 async function readFiles({ clock }: LoopDeps, config: FileSourceConfig, reading: Reading): Promise<void> {
-  const { pollMs = 1_000, unfinishedMs = 5_000, lingerMs = 10_000, encoding, toEvent } = config;
+  const { pollMs = 1_000, unfinishedMs = 5_000, lingerMs = 10_000, encoding, toEvent, isWanted = () => true } = config;
   const saved = reading.position();
   const memory = decodePosition(saved, parseMemory);
   if (saved !== undefined && memory === undefined) reading.lost(0, POSITION_UNREADABLE);
@@ -80,7 +83,7 @@ async function readFiles({ clock }: LoopDeps, config: FileSourceConfig, reading:
     if (found.kind === 'nothing') return false;
     if (found.kind === 'emptied') await set.emptied(tail);
     else {
-      const events = found.lines.map((line) => toEvent(line, tail.path, unixMs(), found.truncated));
+      const events = found.lines.map((line) => toEvent(line, tail.path, unixMs(), found.truncated)).filter(isWanted);
       await reading.push(events, encodeMemory(set.memory()));
     }
     return true;

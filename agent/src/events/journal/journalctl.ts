@@ -17,7 +17,7 @@ export interface JournalctlConfig {
 }
 
 /** Whether there is a journal, and a journalctl to read it with. */
-function isJournalHere(): boolean {
+export function isJournalHere(): boolean {
   const program = PATH.split(delimiter).some((directory) => existsSync(join(directory, 'journalctl')));
   return program && ['/run/log/journal', '/var/log/journal'].some(hasJournal);
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
@@ -13,6 +14,11 @@ export interface KubernetesConfig {
 }
 
 export const ACCOUNT_DIRECTORY = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/** Whether this pod was given one. */
+export function hasServiceAccount(directory = ACCOUNT_DIRECTORY): boolean {
+  return existsSync(join(directory, 'token'));
+}
 
 /** The server answered, and refused. */
 export class Refused extends Error {

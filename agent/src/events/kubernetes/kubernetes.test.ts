@@ -184,7 +184,8 @@ describe('the node’s events in a cluster', () => {
 
   it('are listed again where the cluster forgot the changes since, and only what is new is told', async () => {
     const api = await startFakeApi();
-    api.event('History');
+    // More than are remembered one by one.
+    for (let number = 0; number < 70; number++) api.event(`History${number}`);
     const before = await readUntil(api, undefined, 0);
     api.event('A');
     api.event('B');
