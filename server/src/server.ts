@@ -198,6 +198,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         clock,
         random: Math.random,
         newId,
+        maintenanceOf: healthModel.maintenanceOf,
         log,
         metrics,
         // Secrets are looked up when they are used, and held nowhere.

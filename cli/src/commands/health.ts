@@ -220,7 +220,7 @@ export function showAgentHealth(name: string, flags: OutputFlag, global: GlobalF
       line('health', agent.counted === agent.state ? agent.state : `${agent.counted}; last known: ${agent.state}`),
       line('why', agent.reason ?? 'nothing is wrong'),
       line('line', agent.line === 'up' ? 'up' : `${agent.line}, last heard ${formatAge(at(agent.lineSince), nowMs)}`),
-      ...found.evidence.map((note) => line('', note)),
+      ...found.evidence.map((note) => `${''.padEnd(14)}${printable(note)}`),
       ...(agent.maintenanceId === null ? [] : [line('maintenance', agent.maintenanceId)]),
       ...(heartbeat === null ? [] : renderHeartbeat(heartbeat)),
       'monitors:',

@@ -65,7 +65,8 @@ export function endMaintenance(id: string, flags: OutputFlag, global: GlobalFlag
       maintenance,
       flags,
       io,
-      (view) => `maintenance ${view.id} is over; ${plural(view.suppressed, 'alert')} were suppressed`,
+      (view) =>
+        `maintenance ${view.id} is over; ${plural(view.suppressed, 'alert')} ${view.suppressed === 1 ? 'was' : 'were'} suppressed`,
     );
   });
 }

@@ -41,8 +41,8 @@ export interface AgentHealthView {
   counted: Bucket;
   /** The worst of its monitors and of what its heartbeat says; while its line is not up, as last known. */
   state: HealthState;
-  /** lost: longer away than is tolerated. */
-  line: 'up' | 'away' | 'lost';
+  /** lost: longer away than is tolerated. stopped: on purpose, and within its time. */
+  line: 'up' | 'away' | 'stopped' | 'lost';
   lineSince: string | null;
   /** While the line is lost: agent, node, network, stopped, removed, unknown. */
   diagnosis: string | null;
@@ -51,14 +51,19 @@ export interface AgentHealthView {
   monitors: { warning: number; critical: number; unknown: number };
 }
 
+const LINES = new Map<LineState, AgentHealthView['line']>([
+  [LineState.LINE_STATE_UP, 'up'],
+  [LineState.LINE_STATE_AWAY, 'away'],
+  [LineState.LINE_STATE_STOPPED, 'stopped'],
+]);
+
 export function agentHealthView(agent: AgentHealth): AgentHealthView {
-  const line =
-    agent.line === LineState.LINE_STATE_UP ? 'up' : agent.line === LineState.LINE_STATE_AWAY ? 'away' : 'lost';
+  const line = LINES.get(agent.line) ?? 'lost';
   const state = stateOf(agent.state) ?? 'unknown';
   return {
     agentId: agent.agentId,
     agent: agent.agentName,
-    counted: agent.maintenanceId !== '' ? 'maintenance' : line === 'lost' ? 'unreachable' : state,
+    counted: agent.maintenanceId !== '' ? 'maintenance' : line === 'up' || line === 'away' ? state : 'unreachable',
     state,
     line,
     lineSince: iso(agent.lineSinceUnixMs),

@@ -26,6 +26,7 @@ const STATE = {
 const LINE = {
   up: LineState.LINE_STATE_UP,
   away: LineState.LINE_STATE_AWAY,
+  stopped: LineState.LINE_STATE_STOPPED,
   lost: LineState.LINE_STATE_LOST,
 } as const satisfies Record<AgentHealth['line'], LineState>;
 

@@ -17,14 +17,14 @@ export interface AgentHealth {
   readonly name: string;
   /** While its line is not up: as last known. */
   readonly state: State;
-  readonly line: 'up' | 'away' | 'lost';
+  readonly line: 'up' | 'away' | 'stopped' | 'lost';
   /** When it was last heard; undefined while it is up. */
   readonly lineSince: Date | undefined;
   /** While it is lost. */
   readonly diagnosis: string;
   readonly reason: string;
   readonly maintenanceId: string;
-  /** Its line is lost, and nobody minds: its policy wants no alert, or its node was removed. */
+  /** It is not there, and nobody minds: it was stopped, its policy wants no alert, or its node was removed. */
   readonly excused: boolean;
   readonly monitors: IllCounts;
 }
@@ -87,12 +87,12 @@ export function createHealthReader(deps: HealthReaderDeps): HealthReader {
       id: agent.id,
       name: agent.name,
       state: health,
-      line: state.kind === 'up' ? 'up' : state.kind === 'away' ? 'away' : 'lost',
+      line: lineOf(line),
       lineSince: state.kind === 'up' ? undefined : new Date(state.loss.sinceUnixMs),
       diagnosis: state.kind === 'down' ? state.verdict : '',
       reason: reasons.filter((reason) => reason !== '').join('; '),
       maintenanceId,
-      excused: state.kind === 'down' && state.cover.kind === 'none',
+      excused: lineOf(line) === 'stopped' || (state.kind === 'down' && state.cover.kind === 'none'),
       monitors: ill,
     };
   }
@@ -215,7 +215,7 @@ function badToken(): OpenlineError {
 
 export function bucketOf({ maintenanceId, line, state }: AgentHealth): Bucket {
   if (maintenanceId !== '') return 'maintenance';
-  return line === 'lost' ? 'unreachable' : state;
+  return line === 'lost' || line === 'stopped' ? 'unreachable' : state;
 }
 
 function memberOf({ state, line, maintenanceId, excused }: AgentHealth): Member {
@@ -226,6 +226,12 @@ function countsOf(members: readonly AgentHealth[]): Counts {
   const counts = { healthy: 0, unknown: 0, warning: 0, critical: 0, unreachable: 0, maintenance: 0 };
   for (const member of members) counts[bucketOf(member)]++;
   return counts;
+}
+
+function lineOf({ state }: Line): AgentHealth['line'] {
+  if (state.kind === 'up') return 'up';
+  if (state.kind !== 'away') return 'lost';
+  return state.loss.ended === 'stopped' ? 'stopped' : 'away';
 }
 
 const AWAY = {

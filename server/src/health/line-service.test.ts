@@ -38,6 +38,8 @@ async function server(startSeconds = 0, evidence: () => Evidence = () => node) {
   const raised: string[] = [];
   const looked: string[] = [];
   const database = { away: false };
+  const store = createLineStore(db.pool);
+  let targets: Promise<unknown> = Promise.resolve();
   const { desk } = testDesk(
     db.pool,
     async (ids) => new Map(ids.filter((id) => maintained.has(id)).map((id) => [id, 'm'])),
@@ -45,7 +47,14 @@ async function server(startSeconds = 0, evidence: () => Evidence = () => node) {
   const service = await createLineService(
     {
       pool: db.pool,
-      store: createLineStore(db.pool),
+      store: {
+        ...store,
+        targets(ids) {
+          const found = store.targets(ids);
+          targets = found.catch(() => {});
+          return found;
+        },
+      },
       desk,
       prober: {
         async look({ remoteAddress }) {
@@ -79,7 +88,8 @@ async function server(startSeconds = 0, evidence: () => Evidence = () => node) {
       for (let i = 0; i < seconds; i++) {
         time.ms += 1_000;
         await service.tick();
-        // The probes answer at once, but not in the same turn.
+        // Where nodes are is read from the database; the probes answer at once, but not in the same turn.
+        await targets;
         await new Promise((resolve) => setImmediate(resolve));
       }
     },

@@ -125,7 +125,7 @@ async function writeSingle(tx: Tx, notes: readonly Note[], now: Date, deps: Aler
       change,
     };
     const rootId = planned.rootId ?? id;
-    const { kind, condition, dueAtMs, reminder } = planned;
+    const { kind, condition, dueAtMs, byWallClock, reminder } = planned;
     const first = {
       ...common,
       id,
@@ -134,6 +134,7 @@ async function writeSingle(tx: Tx, notes: readonly Note[], now: Date, deps: Aler
       rootId,
       condition,
       dueAt: new Date(dueAtMs),
+      byWallClock,
     };
     if (reminder === undefined) return [first];
     return [
@@ -146,6 +147,7 @@ async function writeSingle(tx: Tx, notes: readonly Note[], now: Date, deps: Aler
         rootId,
         condition: reminder.condition,
         dueAt: new Date(reminder.dueAtMs),
+        byWallClock: false,
       },
     ];
   });
@@ -185,6 +187,7 @@ async function writeDigests(tx: Tx, notes: readonly Note[], now: Date, deps: Ale
         alertId: undefined,
         condition: '',
         dueAt: new Date(note.planned.dueAtMs),
+        byWallClock: true,
       });
     }
     const sorted = [...rows.values()].sort((a, b) => (a.dedupe < b.dedupe ? -1 : 1));

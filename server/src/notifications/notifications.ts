@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
-import type { AlertHook } from '../alerts/alerts.ts';
+import type { AlertHook, MaintenanceOf } from '../alerts/alerts.ts';
 import { type AlertRow, toAlert } from '../alerts/rows.ts';
 import type { AuditLog } from '../audit/audit.ts';
 import type { Clock } from '../clock.ts';
@@ -18,6 +18,7 @@ import { createDispatcher } from './outbox/dispatcher.ts';
 import { takeCensus } from './outbox/outbox-queries.ts';
 import { createOutboxStore } from './outbox/outbox-store.ts';
 import { forgetSubscriptions } from './outbox/planning-store.ts';
+import { giveUpOrphans, groomNotifications } from './outbox/upkeep.ts';
 import { createResender } from './resender.ts';
 import { createAddressGuard } from './senders/address-guard.ts';
 import { createAlertmanagerSender } from './senders/alertmanager.ts';
@@ -34,6 +35,7 @@ export interface NotificationDeps {
   readonly clock: Clock;
   readonly random: () => number;
   newId(): string;
+  readonly maintenanceOf: MaintenanceOf;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -133,12 +135,8 @@ export function createNotifications(deps: NotificationDeps, config: Notification
   async function groom(): Promise<void> {
     const now = clock.now().getTime();
     const before = (days: number) => new Date(now - days * DAY_MS);
-    const orphans = await store.giveUpOrphans(
-      channels.list().map(({ name }) => name),
-      clock.now(),
-    );
-    observe('', 'dead', orphans);
-    await store.groom(before(config.historyDays), before(Math.max(config.historyDays, KEEP_DEAD_DAYS)));
+    observe('', 'dead', await giveUpOrphans(query, clock.now()));
+    await groomNotifications(query, before(config.historyDays), before(Math.max(config.historyDays, KEEP_DEAD_DAYS)));
   }
 
   return {

@@ -70,6 +70,7 @@ describe('an alert that is raised', () => {
         channel: 'mail',
         recipients: ['a@x', 'b@x'],
         dueAtMs: NOW,
+        byWallClock: false,
         condition: '',
         rootId: undefined,
         inDigest: false,

@@ -16,6 +16,8 @@ export interface Planned {
   readonly channel: string;
   readonly recipients: readonly string[];
   readonly dueAtMs: number;
+  /** It waits for a time of day, and not for a time to pass. */
+  readonly byWallClock: boolean;
   readonly condition: Condition;
   /** The message that it answers; absent: it is the first that they hear of this alert. */
   readonly rootId: string | undefined;
@@ -110,6 +112,7 @@ function opening({ name, spec }: Subscription, { alert }: AlertChange, nowMs: nu
         channel,
         recipients: to,
         dueAtMs: time.dueAtMs,
+        byWallClock: time.held || digest !== undefined,
         condition,
         rootId: undefined,
         inDigest: digest !== undefined,
@@ -139,6 +142,7 @@ function followUp(
         channel: thread.channel,
         recipients: thread.recipients,
         dueAtMs: time.dueAtMs,
+        byWallClock: time.held || digest !== undefined,
         // In the morning nobody needs to hear that it got worse in the night, when it is over by then.
         condition: time.held && kind !== 'closed' && digest === undefined ? 'open' : '',
         rootId: thread.rootId,

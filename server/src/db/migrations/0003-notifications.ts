@@ -43,6 +43,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       -- Cancelled when the alert no longer is that before it is sent.
       condition text not null default '' check (condition in ('', 'open', 'unacknowledged')),
       due_at timestamptz not null,
+      -- It waits for a time of day, and not for a time to pass: when somebody moves the clock, it does not move with it.
+      by_wall_clock boolean not null default false,
       try_at timestamptz not null,
       attempts integer not null default 0,
       -- The process that is sending it, and until when it is believed.

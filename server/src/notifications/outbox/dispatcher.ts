@@ -1,38 +1,22 @@
-import type { Alert } from '../../alerts/alert.ts';
-import type { Clock } from '../../clock.ts';
 import type { Declared, DeclaredObject } from '../../declared/declared.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { ChannelSpec } from '../channels/channel.ts';
 import type { Message } from '../message.ts';
-import { type Delivery, NotHandedOver, reasonOf, type Sender } from '../senders/sender.ts';
-import type { SubscriptionSpec } from '../subscriptions/subscription.ts';
-import { Gate } from './gate.ts';
-import type { Claimed, Ending, OutboxStore } from './outbox-store.ts';
-import { holdsStill, messageOf, outcomeOf, type Recorded } from './outcome.ts';
+import type { Delivery, Sender } from '../senders/sender.ts';
+import { createDeliverer, type DeliveryDeps } from './delivery.ts';
+import { appetite, createLine, type Line } from './line.ts';
+import type { Claimed, OutboxStore } from './outbox-store.ts';
 
-/** How a message ended for good, or that it is tried again; for metrics. */
-export type Outcome = 'sent' | 'retried' | 'dead' | 'uncertain' | 'cancelled' | 'skipped';
-
-export interface DispatcherDeps {
+export interface DispatcherDeps extends DeliveryDeps {
   readonly store: OutboxStore;
   readonly channels: Pick<Declared<ChannelSpec>, 'get' | 'list' | 'onChange'>;
-  readonly subscriptions: Pick<Declared<SubscriptionSpec>, 'get'>;
   createSender(spec: ChannelSpec): Sender;
-  /** As they are now; those that are gone are missing. */
-  readAlerts(ids: readonly string[]): Promise<ReadonlyMap<string, Alert>>;
-  readonly clock: Clock;
-  readonly random: () => number;
-  newId(): string;
-  /** Names this process among those that share the database. */
-  readonly owner: string;
   /** No other process uses the database: what others had claimed is abandoned, at once. */
   readonly alone: boolean;
-  readonly log: Pick<Logger, 'warn' | 'error' | 'info'>;
-  observe(channelKind: string, outcome: Outcome, count: number): void;
-  /** From the moment it was due to the answer of the other side. */
-  observeDelay(channelKind: string, seconds: number): void;
+  readonly log: Pick<Logger, 'warn' | 'error'>;
 }
 
+/** Takes from the outbox what is due, and sees that it is delivered. */
 export interface Dispatcher {
   /** Something may be due. */
   wake(): void;
@@ -50,22 +34,20 @@ const SWEEP_MS = 1_000;
 const LEASE_MS = 60_000;
 const RENEW_MS = 15_000;
 const RECOVER_MS = 10_000;
-const RECORD_RETRY_MS = 500;
-
-interface Line {
-  readonly spec: ChannelSpec;
-  readonly sender: Sender;
-  readonly gate: Gate;
-}
+const LAST_MS = 1_000;
+/** Jumps of the wall clock below this are ordinary corrections. */
+const CLOCK_JUMP_MS = 5_000;
 
 export function createDispatcher(deps: DispatcherDeps): Dispatcher {
-  const { store, channels, subscriptions, clock, random, log, owner } = deps;
+  const { store, channels, clock, log, owner } = deps;
+  const deliverer = createDeliverer(deps);
   const lines = new Map<string, Line>();
   const underWay = new Map<string, { readonly abort: AbortController; readonly done: Promise<void> }>();
   const timers: NodeJS.Timeout[] = [];
   let stopping = false;
   let running = false;
   let again = false;
+  let seen = { wall: clock.now().getTime(), monotonic: clock.nowMs() };
 
   /** Follows what is declared: a channel that changed begins anew, and what waited for the old one is tried at once. */
   function follow(): void {
@@ -74,12 +56,18 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       if (declared?.spec === line.spec) continue;
       line.sender.close();
       lines.delete(name);
+      void giveBack(line).catch(() => {});
       if (declared !== undefined) void store.hurry(name, clock.now()).then(wake, () => {});
     }
     for (const { name, spec } of channels.list()) {
-      if (!lines.has(name)) lines.set(name, { spec, sender: deps.createSender(spec), gate: new Gate(spec) });
+      if (!lines.has(name)) lines.set(name, createLine(spec, deps.createSender(spec)));
     }
     wake();
+  }
+
+  async function giveBack({ waiting }: Line): Promise<void> {
+    const ids = waiting.splice(0).map(({ id }) => id);
+    if (ids.length > 0) await store.release(ids, owner);
   }
 
   function wake(): void {
@@ -93,7 +81,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     while (again && !stopping) {
       again = false;
       try {
-        await round();
+        await claim();
       } catch (error) {
         log.warn({ err: error }, 'the outbox cannot be read; it is tried again');
         break; // the sweep comes by
@@ -102,158 +90,83 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     running = false;
   }
 
-  async function round(): Promise<void> {
-    const nowMs = clock.nowMs();
+  async function claim(): Promise<void> {
     const rooms = new Map<string, number>();
-    for (const [name, { gate }] of lines) if (gate.room(nowMs) > 0) rooms.set(name, gate.room(nowMs));
-    if (rooms.size === 0) return;
-    const claimed = await store.claim(owner, rooms, clock.now(), LEASE_MS);
-    for (const one of claimed) begin(one);
-    if (claimed.length > 0) again = true;
+    for (const [name, line] of lines) {
+      const wanted = appetite(line, clock);
+      if (wanted > 0) rooms.set(name, wanted);
+    }
+    if (rooms.size > 0) {
+      const claimed = await store.claim(owner, rooms, clock.now(), LEASE_MS);
+      const homeless: string[] = [];
+      for (const one of claimed) {
+        const line = lines.get(one.channel);
+        if (line === undefined) homeless.push(one.id);
+        else line.waiting.push(one);
+      }
+      // The channel was deleted between the question and the answer.
+      if (homeless.length > 0) await store.release(homeless, owner);
+    }
+    for (const line of lines.values()) await beginWhatMay(line);
   }
 
-  function begin(claimed: Claimed): void {
-    const line = lines.get(claimed.channel);
+  async function beginWhatMay(line: Line): Promise<void> {
+    while (!stopping && line.gate.room(clock.nowMs()) > 0) {
+      const next = line.waiting.shift();
+      if (next === undefined) return;
+      begin(next, line);
+    }
+    // Somebody else, or a later moment, may have more luck with it; the order of each thread is kept in the database.
+    if (line.gate.fault !== undefined) await giveBack(line);
+  }
+
+  function begin(claimed: Claimed, line: Line): void {
     const abort = new AbortController();
-    line?.gate.started(clock.nowMs());
-    const done = deliver(claimed, line, abort.signal)
-      .catch((error: unknown) =>
-        log.error({ err: error, notification: claimed.id }, 'a notification could not be worked on'),
-      )
+    line.gate.started(clock.nowMs());
+    const done = deliverer
+      .deliver(claimed, line, abort.signal)
+      .catch((error: unknown) => {
+        log.error(
+          { err: error, notification: claimed.id },
+          'a notification could not be worked on; it is taken up again',
+        );
+        return store.release([claimed.id], owner).catch(() => {});
+      })
       .finally(() => {
-        line?.gate.ended();
+        line.gate.ended();
         underWay.delete(claimed.id);
-        wake();
+        // Without a question to the database while something waits here.
+        void beginWhatMay(line)
+          .catch(() => {})
+          .finally(() => {
+            if (line.waiting.length < line.spec.concurrency) wake();
+          });
       });
     underWay.set(claimed.id, { abort, done });
   }
 
-  async function deliver(claimed: Claimed, line: Line | undefined, signal: AbortSignal): Promise<void> {
-    const subscription = subscriptions.get(claimed.subscription)?.spec;
-    // It was deleted, or changed, between the claim and now.
-    if (line === undefined)
-      return record(claimed, '', { kind: 'again', reason: 'the channel is not known here', tryAt: clock.now() });
-    const kind = line.spec.target.kind;
-    const alerts = claimed.condition === '' ? new Map<string, Alert>() : await deps.readAlerts(alertIdsOf(claimed));
-    const unwanted = holdsStill(claimed, alerts);
-    if (unwanted !== undefined) return record(claimed, kind, { kind: 'cancelled', reason: unwanted });
-
-    const message = messageOf(claimed, alerts, subscription);
-    const handOver = () => (line.spec.whenUncertain === 'keep' ? markHandedOver(claimed.id) : Promise.resolve());
-    const delivery = await attempt(line, message, subscription, signal, handOver);
-    if (delivery.kind === 'away') line.gate.away(clock.nowMs(), random, delivery.reason, delivery.retryAfterMs);
-    else line.gate.answered();
-    const recorded = outcomeOf(delivery, claimed, line.spec, subscription, {
-      now: clock.now(),
-      random,
-      newId: deps.newId,
-    });
-    await record(claimed, kind, recorded.ending, recorded);
-    if (delivery.kind === 'delivered')
-      deps.observeDelay(kind, (clock.now().getTime() - claimed.dueAt.getTime()) / 1000);
-  }
-
-  async function markHandedOver(id: string): Promise<void> {
-    const mine = await store.handOver(id, owner).catch((cause: unknown) => {
-      throw new NotHandedOver(`that could not be recorded: ${reasonOf(cause)}`, { cause });
-    });
-    if (!mine) throw new NotHandedOver('another process has taken it up');
-  }
-
-  /** Bounded in time, and never throws. */
-  async function attempt(
-    { spec, sender }: Line,
-    message: Message,
-    subscription: SubscriptionSpec | undefined,
-    stop: AbortSignal,
-    handOver: () => Promise<void>,
-  ): Promise<Delivery> {
-    const late = new AbortController();
-    const timer = setTimeout(
-      () => late.abort(new Error(`it took longer than ${spec.timeoutMs / 1000} s`)),
-      spec.timeoutMs,
-    );
-    try {
-      const signal = AbortSignal.any([late.signal, stop]);
-      return await sender.send(message, { handOver, signal, templates: subscription?.templates ?? {} });
-    } catch (error) {
-      if (error instanceof NotHandedOver)
-        return { kind: 'deferred', reason: `it was kept back: ${reasonOf(error)}`, retryAfterMs: 1_000 };
-      log.error({ err: error, notification: message.id, channel: message.channel }, 'a message could not be made');
-      return { kind: 'deferred', reason: `it could not be made: ${reasonOf(error)}` };
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  /** Again and again while the database is away: what was delivered must not be delivered a second time. */
-  async function record(claimed: Claimed, kind: string, ending: Ending, more: Partial<Recorded> = {}): Promise<void> {
-    for (;;) {
-      try {
-        const mine = await store.finish(claimed.id, owner, ending, clock.now(), more);
-        if (!mine)
-          log.warn(
-            { notification: claimed.id, ending: ending.kind },
-            'a notification had been taken up by another process',
-          );
-        else noteEnd(claimed, kind, ending, more);
-        return;
-      } catch (error) {
-        if (stopped) throw error;
-        log.warn(
-          { err: error, notification: claimed.id, ending: ending.kind },
-          'the end of a notification cannot be recorded; it is tried again',
-        );
-        await clock.sleep(RECORD_RETRY_MS);
-      }
-    }
-  }
-
-  function noteEnd(claimed: Claimed, kind: string, ending: Ending, { splits = [] }: Partial<Recorded>): void {
-    const { id, channel, subscription, alertId, attempts } = claimed;
-    deps.observe(kind, ending.kind === 'again' ? 'retried' : ending.kind, 1);
-    const dead = splits.filter(({ state }) => state === 'dead');
-    if (dead.length > 0) deps.observe(kind, 'dead', dead.length);
-    const about = { notification: id, channel, subscription, alert: alertId, attempts };
-    if (ending.kind === 'dead')
-      log.error(
-        { ...about, reason: ending.reason },
-        'a notification was given up; `openline notifications retry` sends it again',
-      );
-    else if (ending.kind === 'uncertain')
-      log.error(
-        { ...about, reason: ending.reason },
-        'nobody knows whether a notification was delivered; `openline notifications retry` sends it again',
-      );
-    else if (ending.kind === 'again')
-      log.warn({ ...about, reason: ending.reason }, 'a notification could not be delivered; it is tried again');
-    for (const { reason } of dead) log.error({ ...about, reason }, 'recipients of a notification were refused');
-  }
-
   async function recover(alone: boolean): Promise<void> {
-    const resend = channels
-      .list()
-      .filter(({ spec }) => spec.whenUncertain === 'resend')
-      .map(({ name }) => name);
-    const { again: taken, uncertain } = await store.recover(owner, alone, resend, clock.now());
+    const resend = channels.list().filter(({ spec }) => spec.whenUncertain === 'resend');
+    const names = resend.map(({ name }) => name);
+    const { again: taken, uncertain } = await store.recover(owner, alone, names, clock.now());
     if (taken + uncertain === 0) return;
     deps.observe('', 'uncertain', uncertain);
     log.warn({ again: taken, uncertain }, 'notifications that another process had begun are taken up');
     wake();
   }
 
-  let stopped = false;
-  const every = (ms: number, work: () => Promise<unknown> | undefined) => {
-    timers.push(
-      setInterval(
-        () =>
-          void Promise.resolve(work()).catch((error: unknown) =>
-            log.warn({ err: error }, 'the outbox cannot be tended'),
-          ),
-        ms,
-      ),
-    );
-  };
+  async function sweep(): Promise<void> {
+    const now = { wall: clock.now().getTime(), monotonic: clock.nowMs() };
+    const jumpMs = now.wall - seen.wall - (now.monotonic - seen.monotonic);
+    if (Math.abs(jumpMs) >= CLOCK_JUMP_MS) await store.shift(jumpMs);
+    seen = now;
+    wake();
+  }
+
+  function every(ms: number, work: () => Promise<unknown>): void {
+    const tend = () => void work().catch((error: unknown) => log.warn({ err: error }, 'the outbox cannot be tended'));
+    timers.push(setInterval(tend, ms));
+  }
 
   return {
     wake,
@@ -261,38 +174,34 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       await recover(deps.alone);
       channels.onChange(follow);
       follow();
-      every(SWEEP_MS, () => void wake());
-      every(RENEW_MS, () => (underWay.size > 0 ? store.renew(owner, LEASE_MS) : undefined));
+      every(SWEEP_MS, sweep);
+      every(RENEW_MS, () => store.renew(owner, LEASE_MS));
       every(RECOVER_MS, () => recover(false));
     },
-    sendNow(channel, message) {
-      const sender = deps.createSender(channel.spec);
-      const line = { spec: channel.spec, sender, gate: new Gate(channel.spec) };
-      return attempt(line, message, undefined, new AbortController().signal, async () => {}).finally(() =>
-        sender.close(),
-      );
+    sendNow({ spec }, message) {
+      const line = createLine(spec, deps.createSender(spec));
+      return deliverer
+        .attempt(line, message, new AbortController().signal, async () => {})
+        .finally(() => line.sender.close());
     },
     fault: (channel) => lines.get(channel)?.gate.fault,
     async stop(graceMs) {
       stopping = true;
       for (const timer of timers) clearInterval(timer);
-      const all = Promise.all([...underWay.values()].map(({ done }) => done));
-      const grace = new AbortController();
-      await Promise.race([all, clock.sleep(graceMs, grace.signal)]);
-      grace.abort();
+      for (const line of lines.values()) await giveBack(line).catch(() => {});
+      await within(graceMs);
       for (const { abort } of underWay.values()) abort.abort(new Error('the server is being stopped'));
-      const last = new AbortController();
-      await Promise.race([
-        Promise.all([...underWay.values()].map(({ done }) => done)),
-        clock.sleep(1_000, last.signal),
-      ]);
-      last.abort();
-      stopped = true;
+      await within(LAST_MS);
+      deliverer.giveUp();
       for (const { sender } of lines.values()) sender.close();
     },
   };
-}
 
-function alertIdsOf({ items }: Claimed): string[] {
-  return [...new Set(items.map(({ alert }) => alert.id))];
+  /** Until nothing is under way, and not longer than that. */
+  async function within(ms: number): Promise<void> {
+    const done = new AbortController();
+    const all = Promise.all([...underWay.values()].map((each) => each.done)).then(() => done.abort());
+    await Promise.race([all, clock.sleep(ms, done.signal)]);
+    done.abort();
+  }
 }

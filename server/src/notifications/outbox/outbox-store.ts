@@ -1,8 +1,10 @@
 import type { Pool } from 'pg';
 import { createQuery, type Query } from '../../db/query.ts';
-import { inTransaction, type Tx } from '../../db/transaction.ts';
+import { inTransaction } from '../../db/transaction.ts';
 import { decodeItem, type MessageItem, type NotificationKind } from '../message.ts';
 import type { Condition } from '../planner.ts';
+import { createBatcher } from './batcher.ts';
+import { insertReminder, insertSplit, type NextReminder, type Split } from './copies.ts';
 
 /**
  * The outbox as its workers see it. A notification is claimed for a time by one process (`owner`), and every later step says so again: what
@@ -31,22 +33,12 @@ export interface Claimed {
 export type Ending =
   | { readonly kind: 'sent'; readonly answer: string }
   | { readonly kind: 'dead' | 'uncertain' | 'cancelled'; readonly reason: string }
-  | { readonly kind: 'again'; readonly reason: string; readonly tryAt: Date };
+  /** @property quiet it was not tried: nothing failed */
+  | { readonly kind: 'again'; readonly reason: string; readonly tryAt: Date; readonly quiet?: true };
 
-/** Some of the recipients were refused while others were served: each part goes on by itself. */
-export interface Split {
-  readonly id: string;
-  readonly dedupe: string;
-  readonly recipients: readonly string[];
-  readonly state: 'pending' | 'dead';
-  readonly reason: string;
-  readonly tryAt: Date;
-}
-
-export interface NextReminder {
-  readonly id: string;
-  readonly dedupe: string;
-  readonly dueAt: Date;
+export interface FinishMore {
+  readonly splits?: readonly Split[];
+  readonly reminder?: NextReminder;
 }
 
 export interface OutboxStore {
@@ -57,16 +49,12 @@ export interface OutboxStore {
   claim(owner: string, rooms: ReadonlyMap<string, number>, now: Date, leaseMs: number): Promise<Claimed[]>;
   /** Prolongs the lease of everything that `owner` has claimed. */
   renew(owner: string, leaseMs: number): Promise<void>;
+  /** Gives back what was claimed and not begun, as if it never had been. */
+  release(ids: readonly string[], owner: string): Promise<void>;
   /** From here on nobody can know whether it was taken, unless an answer comes. @returns false when it is no longer `owner`'s: do not go on */
   handOver(id: string, owner: string): Promise<boolean>;
-  /** @param splits and @param reminder are stored with it, or not at all. @returns false when it is no longer `owner`'s */
-  finish(
-    id: string,
-    owner: string,
-    ending: Ending,
-    now: Date,
-    more?: { readonly splits?: readonly Split[]; readonly reminder?: NextReminder },
-  ): Promise<boolean>;
+  /** @param more is stored with it, or not at all. @returns false when it is no longer `owner`'s */
+  finish(id: string, owner: string, ending: Ending, now: Date, more?: FinishMore): Promise<boolean>;
   /**
    * Looks after what was claimed by processes that are gone: what had not been handed over is sent again, what had is uncertain.
    * @param owner what it has claimed itself is left alone
@@ -81,15 +69,16 @@ export interface OutboxStore {
   ): Promise<{ again: number; uncertain: number }>;
   /** For channels that are there, everything waiting is tried now. */
   hurry(channel: string, now: Date): Promise<void>;
-  /** Gives up what waits for a channel that is not there any more. @returns how many */
-  giveUpOrphans(channels: readonly string[], now: Date): Promise<number>;
-  groom(endedBefore: Date, deadBefore: Date): Promise<number>;
+  /** The wall clock was moved: what waits for a time to pass moves with it. */
+  shift(byMs: number): Promise<void>;
 }
 
 const OWNED = "('sending', 'handing_over', 'uncertain')";
 
 export function createOutboxStore(pool: Pool): OutboxStore {
   const query = createQuery(pool);
+  const handOvers = createBatcher((items: readonly Owned[]) => handOver(query, items));
+  const endings = createBatcher((items: readonly Ended[]) => end(query, items));
 
   return {
     async claim(owner, rooms, now, leaseMs) {
@@ -110,20 +99,23 @@ export function createOutboxStore(pool: Pool): OutboxStore {
       });
     },
 
-    async handOver(id, owner) {
-      const { rowCount } = await query({
-        name: 'outbox-hand-over',
-        text: `update notifications set state = 'handing_over' where id = $1 and claimed_by = $2 and state = 'sending'`,
-        values: [id, owner],
+    async release(ids, owner) {
+      await query({
+        name: 'outbox-release',
+        text: `update notifications set state = 'pending', attempts = attempts - 1, claimed_by = ''
+          where id = any($1::text[]) and claimed_by = $2 and state = 'sending'`,
+        values: [ids, owner],
       });
-      return rowCount === 1;
     },
+
+    handOver: (id, owner) => handOvers({ id, owner }),
 
     async finish(id, owner, ending, now, more = {}) {
       const { splits = [], reminder } = more;
-      if (splits.length === 0 && reminder === undefined) return end(query, id, owner, ending, now);
+      if (splits.length === 0 && reminder === undefined) return endings({ id, owner, ending, now });
       return inTransaction(pool, async (tx) => {
-        if (!(await end(tx.query, id, owner, ending, now))) return false;
+        const [mine = false] = await end(tx.query, [{ id, owner, ending, now }]);
+        if (!mine) return false;
         for (const split of splits) await insertSplit(tx, id, split);
         if (reminder !== undefined) await insertReminder(tx, id, reminder);
         return true;
@@ -158,31 +150,12 @@ export function createOutboxStore(pool: Pool): OutboxStore {
       );
     },
 
-    async giveUpOrphans(channels, now) {
-      const { rowCount } = await query(
-        `update notifications set state = 'dead', ended_at = $2, reason = 'the channel was deleted'
-         where state = 'pending' and channel <> all($1::text[]) and due_at <= $2`,
-        [channels, now],
-      );
-      return rowCount ?? 0;
-    },
-
-    async groom(endedBefore, deadBefore) {
-      const { rowCount } = await query(
-        `with old as (
-           select id from notifications
-           where (ended_at < $1 and state in ('sent', 'cancelled')) or (ended_at < $2 and state in ('dead', 'uncertain'))
-           order by ended_at limit 5000)
-         delete from notifications n using old where n.id = old.id`,
-        [endedBefore, deadBefore],
-      );
+    async shift(byMs) {
+      const span = "$1 * interval '1 millisecond'";
       await query(
-        `with old as (
-           select distinct alert_id from notification_threads t
-           where not exists (select from alerts a where a.id = t.alert_id and a.closed_at is null) limit 5000)
-         delete from notification_threads t using old where t.alert_id = old.alert_id`,
+        `update notifications set due_at = due_at + ${span}, try_at = try_at + ${span} where state = 'pending' and not by_wall_clock`,
+        [byMs],
       );
-      return rowCount ?? 0;
     },
   };
 }
@@ -248,55 +221,52 @@ function toClaimed(row: ClaimedRow): Claimed {
   };
 }
 
-async function end(query: Query, id: string, owner: string, ending: Ending, now: Date): Promise<boolean> {
-  if (ending.kind === 'again') {
-    const { rowCount } = await query({
-      name: 'outbox-again',
-      text: `update notifications set state = 'pending', try_at = $3, reason = $4, claimed_by = '', ended_at = null
-        where id = $1 and claimed_by = $2 and state in ${OWNED}`,
-      values: [id, owner, ending.tryAt, ending.reason],
-    });
-    return rowCount === 1;
-  }
-  const answer = ending.kind === 'sent' ? ending.answer : '';
-  const reason = ending.kind === 'sent' ? '' : ending.reason;
-  const { rowCount } = await query({
+interface Owned {
+  readonly id: string;
+  readonly owner: string;
+}
+
+interface Ended extends Owned {
+  readonly ending: Ending;
+  readonly now: Date;
+}
+
+async function handOver(query: Query, items: readonly Owned[]): Promise<boolean[]> {
+  const { rows } = await query<{ id: string }>({
+    name: 'outbox-hand-over',
+    text: `update notifications n set state = 'handing_over' from unnest($1::text[], $2::text[]) as o (id, owner)
+      where n.id = o.id and n.claimed_by = o.owner and n.state = 'sending' returning n.id`,
+    values: [items.map(({ id }) => id), items.map(({ owner }) => owner)],
+  });
+  const done = new Set(rows.map(({ id }) => id));
+  return items.map(({ id }) => done.has(id));
+}
+
+async function end(query: Query, items: readonly Ended[]): Promise<boolean[]> {
+  const { rows } = await query<{ id: string }>({
     name: 'outbox-end',
-    text: `with ended as (
-        update notifications set state = $3, reason = $4, answer = $5, ended_at = $6
-        where id = $1 and claimed_by = $2 and state in ${OWNED} returning id, state),
+    text: `with e as (
+        select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[])
+          as e (id, owner, state, reason, answer, try_at, ended_at)),
+      ended as (
+        update notifications n set state = e.state, reason = e.reason, answer = e.answer, ended_at = e.ended_at,
+          try_at = coalesce(e.try_at, n.try_at), claimed_by = case when e.state = 'pending' then '' else n.claimed_by end
+        from e where n.id = e.id and n.claimed_by = e.owner and n.state in ${OWNED} returning n.id, n.state, n.ended_at),
       -- Of what nobody was told, nobody needs to hear the end.
       untold as (
-        update notifications n set state = 'cancelled', ended_at = $6, reason = 'nobody was told that it was open'
+        update notifications n set state = 'cancelled', ended_at = ended.ended_at, reason = 'nobody was told that it was open'
         from ended where n.root_id = ended.id and n.id <> ended.id and n.state = 'pending' and ended.state in ('dead', 'cancelled'))
       select id from ended`,
-    values: [id, owner, ending.kind, reason, answer, now],
+    values: [
+      items.map(({ id }) => id),
+      items.map(({ owner }) => owner),
+      items.map(({ ending }) => (ending.kind === 'again' ? 'pending' : ending.kind)),
+      items.map(({ ending }) => (ending.kind === 'sent' ? '' : ending.reason)),
+      items.map(({ ending }) => (ending.kind === 'sent' ? ending.answer : '')),
+      items.map(({ ending }) => (ending.kind === 'again' ? ending.tryAt : null)),
+      items.map(({ ending, now }) => (ending.kind === 'again' ? null : now)),
+    ],
   });
-  return rowCount === 1;
-}
-
-const COPIED = 'kind, subscription, step, channel, channel_kind';
-
-async function insertSplit(tx: Tx, from: string, split: Split): Promise<void> {
-  await tx.query(
-    `with copy as (
-       insert into notifications (id, dedupe, ${COPIED}, recipients, thread, root_id, alert_id, state, due_at, try_at, attempts, reason, ended_at)
-       select $2, $3, ${COPIED}, $4::text[], thread || $2, case when root_id = id then $2 else root_id end, alert_id, $5, due_at, $6, attempts, $7,
-         case when $5 = 'dead' then now() end
-       from notifications where id = $1 on conflict (dedupe) do nothing returning id)
-     insert into notification_items select copy.id, change_id, alert_id, payload from notification_items, copy where notification_id = $1`,
-    [from, split.id, split.dedupe, split.recipients, split.state, split.tryAt, split.reason],
-  );
-}
-
-/** Whether it is wanted still is looked at when it is due. */
-async function insertReminder(tx: Tx, from: string, { id, dedupe, dueAt }: NextReminder): Promise<void> {
-  await tx.query(
-    `with copy as (
-       insert into notifications (id, dedupe, ${COPIED}, recipients, thread, root_id, alert_id, condition, due_at, try_at)
-       select $2, $3, ${COPIED}, recipients, thread, root_id, alert_id, condition, $4, $4 from notifications where id = $1
-       on conflict (dedupe) do nothing returning id)
-     insert into notification_items select copy.id, change_id, alert_id, payload from notification_items, copy where notification_id = $1`,
-    [from, id, dedupe, dueAt],
-  );
+  const done = new Set(rows.map(({ id }) => id));
+  return items.map(({ id }) => done.has(id));
 }

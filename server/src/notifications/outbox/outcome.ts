@@ -6,8 +6,9 @@ import type { Message } from '../message.ts';
 import { nextReminder } from '../planner.ts';
 import type { Delivery, RefusedRecipient } from '../senders/sender.ts';
 import type { SubscriptionSpec } from '../subscriptions/subscription.ts';
+import type { NextReminder, Split } from './copies.ts';
 import { backoffMs, MESSAGE_BACKOFF } from './gate.ts';
-import type { Claimed, Ending, NextReminder, Split } from './outbox-store.ts';
+import type { Claimed, Ending } from './outbox-store.ts';
 
 /** What is sent, and what becomes of it. Pure. */
 

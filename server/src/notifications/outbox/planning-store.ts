@@ -21,6 +21,7 @@ export interface NewNotification {
   readonly alertId: string | undefined;
   readonly condition: Condition;
   readonly dueAt: Date;
+  readonly byWallClock: boolean;
 }
 
 export interface NewItem {
@@ -118,13 +119,13 @@ function threadsByAlert(rows: readonly ThreadRow[]): Map<string, Thread[]> {
 }
 
 const COLUMNS =
-  'id, dedupe, kind, subscription, step, channel, channel_kind, recipients, thread, root_id, alert_id, condition, due_at, try_at, created_at';
+  'id, dedupe, kind, subscription, step, channel, channel_kind, recipients, thread, root_id, alert_id, condition, due_at, by_wall_clock, try_at, created_at';
 /** Of arrays with one entry for each notification; recipients as JSON, because unnest would flatten lists. */
 const FROM_ARRAYS = `select id, dedupe, kind, subscription, step, channel, channel_kind,
-    array(select json_array_elements_text(recipients::json)), thread, root_id, alert_id, condition, due_at, due_at, $14::timestamptz
+    array(select json_array_elements_text(recipients::json)), thread, root_id, alert_id, condition, due_at, by_wall_clock, due_at, $15::timestamptz
   from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    $11::bigint[], $12::text[], $13::timestamptz[]) as new
-    (id, dedupe, kind, subscription, step, channel, channel_kind, recipients, thread, root_id, alert_id, condition, due_at)`;
+    $11::bigint[], $12::text[], $13::timestamptz[], $14::boolean[]) as new
+    (id, dedupe, kind, subscription, step, channel, channel_kind, recipients, thread, root_id, alert_id, condition, due_at, by_wall_clock)`;
 
 function columnsOf(rows: readonly NewNotification[], now: Date): unknown[] {
   return [
@@ -141,6 +142,7 @@ function columnsOf(rows: readonly NewNotification[], now: Date): unknown[] {
     rows.map((row) => row.alertId ?? null),
     rows.map((row) => row.condition),
     rows.map((row) => row.dueAt),
+    rows.map((row) => row.byWallClock),
     now,
   ];
 }

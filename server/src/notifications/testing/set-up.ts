@@ -34,6 +34,7 @@ export async function setUpNotifications(
   const registry = createDeclaredRegistry();
   const audit = createAuditLog({ db: db.kysely });
   const secrets: Record<string, string> = { OPENLINE_SECRET_SMTP: 'hunter2' };
+  const maintained = new Set<string>();
   const logged: Record<string, unknown>[] = [];
   const note = (fields: unknown, text?: string) => void logged.push({ ...(fields as object), text });
   const notifications = createNotifications(
@@ -44,6 +45,7 @@ export async function setUpNotifications(
       clock,
       random: () => 0,
       newId,
+      maintenanceOf: async (ids) => new Map(ids.filter((id) => maintained.has(id)).map((id) => [id, 'm1'])),
       log: Object.assign(Object.create(silentLog), { warn: note, error: note }),
       metrics,
       env: secrets,
@@ -71,6 +73,8 @@ export async function setUpNotifications(
     metrics,
     logged,
     secrets,
+    /** Ids of agents in maintenance. */
+    maintained,
     start: () => notifications.start(),
     apply: (text: string) => declared.apply(ADMIN, [{ name: 'a.yaml', content: Buffer.from(text) }], { dryRun: false }),
     /** Moves the clocks of this process; the sweep looks once a second. */

@@ -48,10 +48,12 @@ export namespace Health {
 export const LineState = {
   LINE_STATE_UNSPECIFIED: 0,
   LINE_STATE_UP: 1,
-  /** LINE_STATE_AWAY - Not there, but within what is tolerated; or stopped on purpose, and within its time. */
+  /** LINE_STATE_AWAY - Not there, but within what is tolerated. */
   LINE_STATE_AWAY: 2,
-  /** LINE_STATE_LOST - Longer than that: grey. */
+  /** LINE_STATE_LOST - Longer than that. */
   LINE_STATE_LOST: 3,
+  /** LINE_STATE_STOPPED - Stopped on purpose, and within its time. Grey, as what is lost. */
+  LINE_STATE_STOPPED: 4,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -62,6 +64,7 @@ export namespace LineState {
   export type LINE_STATE_UP = typeof LineState.LINE_STATE_UP;
   export type LINE_STATE_AWAY = typeof LineState.LINE_STATE_AWAY;
   export type LINE_STATE_LOST = typeof LineState.LINE_STATE_LOST;
+  export type LINE_STATE_STOPPED = typeof LineState.LINE_STATE_STOPPED;
   export type UNRECOGNIZED = typeof LineState.UNRECOGNIZED;
 }
 
@@ -100,7 +103,7 @@ export namespace MaintenancePhase {
 }
 
 export interface HealthCounts {
-  /** Each agent is counted once: in maintenance, or else unreachable, or else by its state. */
+  /** Each agent is counted once: in maintenance, or else unreachable (its line is lost, or it was stopped), or else by its state. */
   healthy: number;
   unknown: number;
   warning: number;
