@@ -48,6 +48,8 @@ async function launch(options: AgentOptions, enrolment: readonly string[]): Prom
       `--data-dir=${dataDir}`,
       `--server=localhost:${options.port ?? server.agentPort}`,
       ...enrolment,
+      // What happens to this machine while tests run is not theirs.
+      '--events-sources=agent',
       ...Object.entries(options.labels ?? {}).map(([key, value]) => `--label=${key}=${value}`),
       ...(options.flags ?? []),
     ],
