@@ -30,6 +30,8 @@ export interface Io {
   readonly home: string;
   readonly stdinIsTTY: boolean;
   readStdin(): Promise<Buffer>;
+  /** As it comes. */
+  stdin(): AsyncIterable<Uint8Array>;
   /** One line from the terminal. */
   ask(question: string): Promise<string>;
   /** Unix milliseconds. */
@@ -82,6 +84,7 @@ export function processIo(): Io {
       for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));
       return Buffer.concat(chunks);
     },
+    stdin: () => process.stdin,
     async ask(question) {
       const { createInterface } = await import('node:readline/promises');
       const prompt = createInterface({ input: process.stdin, output: process.stderr });

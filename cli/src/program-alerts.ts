@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { ActFlags, ListAlertsFlags } from './commands/alerts.ts';
 import type { OutputFlag } from './commands/context.ts';
+import type { EventCommandFlags } from './commands/event.ts';
 import type { EventFlags } from './commands/events.ts';
 import type { Tools } from './program.ts';
 
@@ -94,5 +95,31 @@ export function addAlerts(program: Command, { io, output, flagsOf, run }: Tools)
     .addOption(output())
     .action(async (flags: EventFlags, command: Command) =>
       run((await import('./commands/events.ts')).listEvents(flags, flagsOf(command), io)),
+    );
+
+  program
+    .command('event')
+    .description('write to the event log of the agent on this machine: one event, or each line of standard input')
+    .argument('[message]', 'what happened (default: the lines of standard input, as they come)')
+    .option('--source <name>', 'what raises it (default: openline)')
+    .option('--id <id>', 'the source’s own name or number for events of this kind')
+    .addOption(
+      new Option('--level <level>', 'how serious it is (default: info)').choices([
+        'debug',
+        'info',
+        'warning',
+        'error',
+        'critical',
+      ]),
+    )
+    .option('--data <json>', 'whatever else there is to say, as a JSON object')
+    .option('--json', 'each line of standard input is a JSON object: message, level, source, id, data')
+    .option(
+      '--dir <folder>',
+      'where the log is (env: OPENLINE_AGENT_EVENTS_DIRECTORY; default: events in the agent’s data directory)',
+    )
+    .option('-q, --quiet', 'do not print the id of each event')
+    .action(async (message: string | undefined, flags: EventCommandFlags) =>
+      run((await import('./commands/event.ts')).eventCommand(message, flags, io)),
     );
 }

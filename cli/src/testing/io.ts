@@ -25,6 +25,9 @@ export function testIo(
     home: given.home ?? '/nonexistent',
     stdinIsTTY: false,
     readStdin: async () => Buffer.from(given.stdin ?? ''),
+    async *stdin() {
+      yield Buffer.from(given.stdin ?? '');
+    },
     ask: async () => '',
     nowMs: () => Date.UTC(2026, 0, 2),
     onInterrupt: () => () => {},
