@@ -1,4 +1,4 @@
-// Agents that say events and nothing else, as a process of its own. Started by event-intake.ts, spoken to over IPC.
+// Agents that say events and nothing else, as a process of its own. Started by events.ts, spoken to over IPC.
 import { performance } from 'node:perf_hooks';
 import { enroll } from '../../agent/src/enrollment/enroll.ts';
 import { systemClock } from '../../agent/src/tasks/clock.ts';
