@@ -28,7 +28,7 @@ export async function insertSplit(tx: Tx, from: string, split: Split): Promise<v
          case when $5 = 'dead' then now() end
        from notifications where id = $1 on conflict (dedupe) do nothing returning id)
      insert into notification_items select copy.id, change_id, alert_id, payload from notification_items, copy where notification_id = $1`,
-    [from, split.id, split.dedupe, split.recipients, split.state, split.tryAt, split.reason],
+    [from, split.id, split.dedupe, split.recipients, split.state, split.tryAt, storable(split.reason)],
   );
 }
 
@@ -42,4 +42,9 @@ export async function insertReminder(tx: Tx, from: string, { id, dedupe, dueAt }
      insert into notification_items select copy.id, change_id, alert_id, payload from notification_items, copy where notification_id = $1`,
     [from, id, dedupe, dueAt],
   );
+}
+
+/** What the other side says goes into a column of text, which holds everything but this: an answer with it could never be recorded. */
+export function storable(text: string): string {
+  return text.replaceAll('\0', '');
 }

@@ -34,6 +34,8 @@ const SWEEP_MS = 1_000;
 const LEASE_MS = 60_000;
 const RENEW_MS = 15_000;
 const RECOVER_MS = 10_000;
+/** What was claimed so long ago and is not held was lost on its way: the database took the claim, and its answer never came. */
+const STRAY_MS = 10_000;
 const LAST_MS = 1_000;
 /** Jumps of the wall clock below this are ordinary corrections. */
 const CLOCK_JUMP_MS = 5_000;
@@ -45,7 +47,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   const underWay = new Map<string, { readonly abort: AbortController; readonly done: Promise<void> }>();
   const timers: NodeJS.Timeout[] = [];
   let stopping = false;
-  let running = false;
+  let running: Promise<void> | undefined;
   let again = false;
   let seen = { wall: clock.now().getTime(), monotonic: clock.nowMs() };
 
@@ -72,9 +74,8 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
 
   function wake(): void {
     again = true;
-    if (running || stopping) return;
-    running = true;
-    setImmediate(() => void run());
+    if (running !== undefined || stopping) return;
+    running = new Promise((resolve) => setImmediate(resolve)).then(run);
   }
 
   async function run(): Promise<void> {
@@ -87,7 +88,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
         break; // the sweep comes by
       }
     }
-    running = false;
+    running = undefined;
   }
 
   async function claim(): Promise<void> {
@@ -101,10 +102,10 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       const homeless: string[] = [];
       for (const one of claimed) {
         const line = lines.get(one.channel);
-        if (line === undefined) homeless.push(one.id);
+        if (line === undefined || stopping) homeless.push(one.id);
         else line.waiting.push(one);
       }
-      // The channel was deleted between the question and the answer.
+      // Between the question and the answer the channel was deleted, or the end began.
       if (homeless.length > 0) await store.release(homeless, owner);
     }
     for (const line of lines.values()) await beginWhatMay(line);
@@ -145,27 +146,46 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     underWay.set(claimed.id, { abort, done });
   }
 
+  /** What this process works on, or will. */
+  function held(): string[] {
+    const waiting = [...lines.values()].flatMap((line) => line.waiting.map(({ id }) => id));
+    return [...underWay.keys(), ...waiting];
+  }
+
   async function recover(alone: boolean): Promise<void> {
     const resend = channels.list().filter(({ spec }) => spec.whenUncertain === 'resend');
     const names = resend.map(({ name }) => name);
-    const { again: taken, uncertain } = await store.recover(owner, alone, names, clock.now());
-    if (taken + uncertain === 0) return;
-    deps.observe('', 'uncertain', uncertain);
-    log.warn({ again: taken, uncertain }, 'notifications that another process had begun are taken up');
+    const found = await store.recover(
+      { owner, held: held(), alone, resend: names, strayMs: LEASE_MS - STRAY_MS },
+      clock.now(),
+    );
+    if (found.length === 0) return;
+    const uncertain = found.filter(({ state }) => state === 'uncertain');
+    for (const { channelKind } of uncertain) deps.observe(channelKind, 'uncertain', 1);
+    const counts = { again: found.length - uncertain.length, uncertain: uncertain.length };
+    log.warn(counts, 'notifications whose work was interrupted are taken up');
     wake();
   }
 
   async function sweep(): Promise<void> {
     const now = { wall: clock.now().getTime(), monotonic: clock.nowMs() };
     const jumpMs = now.wall - seen.wall - (now.monotonic - seen.monotonic);
-    if (Math.abs(jumpMs) >= CLOCK_JUMP_MS) await store.shift(jumpMs);
+    // The times of others are not moved for the clock of this machine.
+    if (deps.alone && Math.abs(jumpMs) >= CLOCK_JUMP_MS) await store.shift(jumpMs);
     seen = now;
     wake();
   }
 
+  /** Never twice at a time: a jump of the clock counts once, however slow the database is. */
   function every(ms: number, work: () => Promise<unknown>): void {
-    const tend = () => void work().catch((error: unknown) => log.warn({ err: error }, 'the outbox cannot be tended'));
-    timers.push(setInterval(tend, ms));
+    let busy = false;
+    const tend = async () => {
+      if (busy) return;
+      busy = true;
+      await work().catch((error: unknown) => log.warn({ err: error }, 'the outbox cannot be tended'));
+      busy = false;
+    };
+    timers.push(setInterval(() => void tend(), ms));
   }
 
   return {
@@ -175,7 +195,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       channels.onChange(follow);
       follow();
       every(SWEEP_MS, sweep);
-      every(RENEW_MS, () => store.renew(owner, LEASE_MS));
+      every(RENEW_MS, () => store.renew(owner, held(), LEASE_MS));
       every(RECOVER_MS, () => recover(false));
     },
     sendNow({ spec }, message) {
@@ -200,7 +220,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   /** Until nothing is under way, and not longer than that. */
   async function within(ms: number): Promise<void> {
     const done = new AbortController();
-    const all = Promise.all([...underWay.values()].map((each) => each.done)).then(() => done.abort());
+    const all = Promise.all([running, ...[...underWay.values()].map((each) => each.done)]).then(() => done.abort());
     await Promise.race([all, clock.sleep(ms, done.signal)]);
     done.abort();
   }

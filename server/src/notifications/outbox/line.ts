@@ -23,8 +23,8 @@ export function createLine(spec: ChannelSpec, sender: Sender): Line {
 
 /** How many to claim for it. */
 export function appetite({ spec, gate, waiting }: Line, clock: Pick<Clock, 'nowMs'>): number {
-  const room = gate.room(clock.nowMs());
   // Of a channel that is away, or whose rate is used up, nothing is held back from other replicas.
-  if (room === 0 || gate.fault !== undefined || spec.rate !== undefined) return Math.max(0, room - waiting.length);
+  if (gate.fault !== undefined || spec.rate !== undefined)
+    return Math.max(0, gate.room(clock.nowMs()) - waiting.length);
   return Math.max(0, spec.concurrency * AHEAD - waiting.length);
 }

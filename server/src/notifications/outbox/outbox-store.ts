@@ -4,7 +4,7 @@ import { inTransaction } from '../../db/transaction.ts';
 import { decodeItem, type MessageItem, type NotificationKind } from '../message.ts';
 import type { Condition } from '../planner.ts';
 import { createBatcher } from './batcher.ts';
-import { insertReminder, insertSplit, type NextReminder, type Split } from './copies.ts';
+import { insertReminder, insertSplit, type NextReminder, type Split, storable } from './copies.ts';
 
 /**
  * The outbox as its workers see it. A notification is claimed for a time by one process (`owner`), and every later step says so again: what
@@ -33,12 +33,28 @@ export interface Claimed {
 export type Ending =
   | { readonly kind: 'sent'; readonly answer: string }
   | { readonly kind: 'dead' | 'uncertain' | 'cancelled'; readonly reason: string }
-  /** @property quiet it was not tried: nothing failed */
+  /** @property quiet it was not tried: nothing failed, and it is due at `tryAt` */
   | { readonly kind: 'again'; readonly reason: string; readonly tryAt: Date; readonly quiet?: true };
 
 export interface FinishMore {
   readonly splits?: readonly Split[];
   readonly reminder?: NextReminder;
+}
+
+export interface Recovery {
+  readonly owner: string;
+  /** What `owner` works on: left alone. Anything else that is its own is lost once its lease is shorter than `strayMs`. */
+  readonly held: readonly string[];
+  readonly strayMs: number;
+  /** Every other process is gone; otherwise those whose lease has ended. */
+  readonly alone: boolean;
+  /** Channels that prefer twice to not at all. */
+  readonly resend: readonly string[];
+}
+
+export interface Recovered {
+  readonly state: 'pending' | 'uncertain';
+  readonly channelKind: string;
 }
 
 export interface OutboxStore {
@@ -47,26 +63,16 @@ export interface OutboxStore {
    * @param leaseMs after that time without `renew`, others may take them for abandoned
    */
   claim(owner: string, rooms: ReadonlyMap<string, number>, now: Date, leaseMs: number): Promise<Claimed[]>;
-  /** Prolongs the lease of everything that `owner` has claimed. */
-  renew(owner: string, leaseMs: number): Promise<void>;
+  /** Prolongs the lease of what `owner` has claimed and knows of. */
+  renew(owner: string, held: readonly string[], leaseMs: number): Promise<void>;
   /** Gives back what was claimed and not begun, as if it never had been. */
   release(ids: readonly string[], owner: string): Promise<void>;
   /** From here on nobody can know whether it was taken, unless an answer comes. @returns false when it is no longer `owner`'s: do not go on */
   handOver(id: string, owner: string): Promise<boolean>;
   /** @param more is stored with it, or not at all. @returns false when it is no longer `owner`'s */
   finish(id: string, owner: string, ending: Ending, now: Date, more?: FinishMore): Promise<boolean>;
-  /**
-   * Looks after what was claimed by processes that are gone: what had not been handed over is sent again, what had is uncertain.
-   * @param owner what it has claimed itself is left alone
-   * @param alone every other process is gone; otherwise those whose lease has ended
-   * @param resend channels that prefer twice to not at all
-   */
-  recover(
-    owner: string,
-    alone: boolean,
-    resend: readonly string[],
-    now: Date,
-  ): Promise<{ again: number; uncertain: number }>;
+  /** Takes up what nobody works on any more: what had not been handed over is sent again, what had is uncertain. @returns each of them */
+  recover(who: Recovery, now: Date): Promise<readonly Recovered[]>;
   /** For channels that are there, everything waiting is tried now. */
   hurry(channel: string, now: Date): Promise<void>;
   /** The wall clock was moved: what waits for a time to pass moves with it. */
@@ -90,12 +96,13 @@ export function createOutboxStore(pool: Pool): OutboxStore {
       return rows.map(toClaimed);
     },
 
-    async renew(owner, leaseMs) {
+    async renew(owner, held, leaseMs) {
+      if (held.length === 0) return;
       await query({
         name: 'outbox-renew',
         text: `update notifications set lease_until = now() + $2 * interval '1 millisecond'
-          where claimed_by = $1 and state in ('sending', 'handing_over')`,
-        values: [owner, leaseMs],
+          where claimed_by = $1 and id = any($3::text[]) and state in ('sending', 'handing_over')`,
+        values: [owner, leaseMs, held],
       });
     },
 
@@ -122,25 +129,23 @@ export function createOutboxStore(pool: Pool): OutboxStore {
       });
     },
 
-    async recover(owner, alone, resend, now) {
-      const { rows } = await query<{ state: string; count: number }>(
+    async recover({ owner, held, strayMs, alone, resend }, now) {
+      const { rows } = await query<{ state: Recovered['state']; channel_kind: string }>(
         `with gone as (
            select id, state = 'handing_over' and channel <> all($2::text[]) as unknown from notifications
-           where state in ('sending', 'handing_over') and claimed_by <> $4 and ($1 or lease_until < now())
-           for update skip locked),
-         done as (
-           update notifications n set
-             state = case when unknown then 'uncertain' else 'pending' end,
-             ended_at = case when unknown then $3::timestamptz end,
-             try_at = $3,
-             reason = case when unknown then 'the server ended after the message was handed over and before an answer was recorded'
-               else 'the server ended before the message was handed over' end
-           from gone where n.id = gone.id returning n.state)
-         select state, count(*)::integer as count from done group by state`,
-        [alone, resend, now, owner],
+           where state in ('sending', 'handing_over') and id <> all($5::text[]) and case when claimed_by = $4
+             then lease_until < now() + $6 * interval '1 millisecond' else $1 or lease_until < now() end
+           for update skip locked)
+         update notifications n set
+           state = case when unknown then 'uncertain' else 'pending' end,
+           ended_at = case when unknown then $3::timestamptz end,
+           try_at = $3,
+           reason = case when unknown then 'the server ended after the message was handed over and before an answer was recorded'
+             else 'its delivery was interrupted before the message was handed over' end
+         from gone where n.id = gone.id returning n.state, n.channel_kind`,
+        [alone, resend, now, owner, held, strayMs],
       );
-      const countOf = (state: string) => rows.find((row) => row.state === state)?.count ?? 0;
-      return { again: countOf('pending'), uncertain: countOf('uncertain') };
+      return rows.map(({ state, channel_kind }) => ({ state, channelKind: channel_kind }));
     },
 
     async hurry(channel, now) {
@@ -246,11 +251,12 @@ async function end(query: Query, items: readonly Ended[]): Promise<boolean[]> {
   const { rows } = await query<{ id: string }>({
     name: 'outbox-end',
     text: `with e as (
-        select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[])
-          as e (id, owner, state, reason, answer, try_at, ended_at)),
+        select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::boolean[])
+          as e (id, owner, state, reason, answer, try_at, ended_at, untried)),
       ended as (
         update notifications n set state = e.state, reason = e.reason, answer = e.answer, ended_at = e.ended_at,
-          try_at = coalesce(e.try_at, n.try_at), claimed_by = case when e.state = 'pending' then '' else n.claimed_by end
+          try_at = coalesce(e.try_at, n.try_at), due_at = case when untried then e.try_at else n.due_at end,
+          attempts = n.attempts - untried::integer, claimed_by = case when e.state = 'pending' then '' else n.claimed_by end
         from e where n.id = e.id and n.claimed_by = e.owner and n.state in ${OWNED} returning n.id, n.state, n.ended_at),
       -- Of what nobody was told, nobody needs to hear the end.
       untold as (
@@ -261,10 +267,11 @@ async function end(query: Query, items: readonly Ended[]): Promise<boolean[]> {
       items.map(({ id }) => id),
       items.map(({ owner }) => owner),
       items.map(({ ending }) => (ending.kind === 'again' ? 'pending' : ending.kind)),
-      items.map(({ ending }) => (ending.kind === 'sent' ? '' : ending.reason)),
-      items.map(({ ending }) => (ending.kind === 'sent' ? ending.answer : '')),
+      items.map(({ ending }) => (ending.kind === 'sent' ? '' : storable(ending.reason))),
+      items.map(({ ending }) => (ending.kind === 'sent' ? storable(ending.answer) : '')),
       items.map(({ ending }) => (ending.kind === 'again' ? ending.tryAt : null)),
       items.map(({ ending, now }) => (ending.kind === 'again' ? null : now)),
+      items.map(({ ending }) => ending.kind === 'again' && ending.quiet === true),
     ],
   });
   const done = new Set(rows.map(({ id }) => id));

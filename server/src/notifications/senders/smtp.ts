@@ -51,6 +51,8 @@ function transact(
         lost = error instanceof NotHandedOver ? error : new NotHandedOver(reasonOf(error), { cause: error });
         throw lost;
       });
+      // Or while that was recorded: it was taken for kept back then, and must be.
+      signal.throwIfAborted();
       handedOver = true;
     });
     const settle = (outcome: Delivery | 'stale') => {
