@@ -2,11 +2,12 @@ import type { Pool } from 'pg';
 import type { Alert, AlertSubject } from '../alerts/alert.ts';
 import type { AlertAction, AlertDesk, AlertRaise } from '../alerts/alerts.ts';
 import { inTransaction, type Tx } from '../db/transaction.ts';
-import type { Line } from './line.ts';
+import { isRemoved, type Line } from './line.ts';
 import { BY, lineAlert, outageAlert, outageSubject, partAlert, subjectOf } from './line-alert.ts';
 import type { LineStore } from './line-store.ts';
-import { type Lines, savedOf } from './lines.ts';
+import type { Lines } from './lines.ts';
 import { isBad, PARTS, type Part, type PartState } from './parts.ts';
+import { savedOf } from './saved-line.ts';
 
 export interface LineFlushDeps {
   readonly pool: Pool;
@@ -14,6 +15,8 @@ export interface LineFlushDeps {
   readonly store: Pick<LineStore, 'save'>;
   readonly lines: Lines;
   partOf(agentId: string, part: Part): PartState | undefined;
+  /** Monotonic. */
+  nowMs(): number;
   /** A new alert. @param diagnosis a verdict, or the part that does not work */
   raised(diagnosis: string): void;
 }
@@ -26,6 +29,7 @@ type Wanted = AlertRaise & {
 
 interface Change {
   readonly lines: readonly string[];
+  readonly anew: ReadonlySet<string>;
   readonly outages: readonly string[];
   readonly parts: readonly string[];
 }
@@ -54,11 +58,13 @@ export class LineFlush {
     const { lines, pool } = this.#deps;
     const change: Change = {
       lines: [...lines.changedLines],
+      anew: new Set(lines.anew),
       outages: [...lines.changedOutages],
       parts: [...this.changedParts],
     };
     if (change.lines.length + change.outages.length + change.parts.length === 0) return;
     lines.changedLines.clear();
+    lines.anew.clear();
     lines.changedOutages.clear();
     this.changedParts.clear();
     try {
@@ -69,6 +75,7 @@ export class LineFlush {
       }
     } catch (error) {
       for (const id of change.lines) lines.changedLines.add(id);
+      for (const id of change.anew) lines.anew.add(id);
       for (const key of change.outages) lines.changedOutages.add(key);
       for (const id of change.parts) this.changedParts.add(id);
       throw error;
@@ -90,7 +97,12 @@ export class LineFlush {
     const done: { key: string; told: { subject: AlertSubject; text: string } | undefined }[] = [];
     for (const { subject, wanted } of subjects) {
       const key = keyOf(subject);
-      const told = this.#told.get(key);
+      let told = this.#told.get(key);
+      if (told !== undefined && subject.watch === 'agent' && change.anew.has(subject.agentId)) {
+        actions.push({ kind: 'close', subject, by: BY, comment: this.#whyAnew(subject) });
+        done.push({ key, told: undefined });
+        told = undefined;
+      }
       if (wanted === undefined) {
         if (told === undefined) continue;
         actions.push({ kind: 'close', subject, by: BY, comment: this.#whyClosed(subject) });
@@ -112,9 +124,11 @@ export class LineFlush {
       for (const update of updates) if (open.has(keyOf(update.subject))) actions.push({ ...update, times: 0 });
     }
     const { changes } = await desk.apply(actions, tx);
+    const raised = changes.filter(({ kind }) => kind === 'raised').map(({ alert }) => alert);
+    for (const { subject, maintenanceId } of raised)
+      if (subject.watch === 'agent') lines.raised(subject.agentId, maintenanceId !== '', this.#deps.nowMs());
     tx.afterCommit(() => {
-      for (const { kind, alert } of changes)
-        if (kind === 'raised') this.#deps.raised(diagnoses.get(keyOf(alert.subject)) ?? 'unknown');
+      for (const { subject } of raised) this.#deps.raised(diagnoses.get(keyOf(subject)) ?? 'unknown');
     });
     const saved = change.lines.map((id) => lines.get(id)).flatMap((line) => (line && savedOf(line)) ?? []);
     const kept = new Set(saved.map(({ agentId }) => agentId));
@@ -158,9 +172,13 @@ export class LineFlush {
     if (line === undefined) return 'the agent was revoked or deleted';
     if (watch !== 'agent') return 'it works again';
     if (line.state.kind === 'up') return 'the line is back';
-    return line.state.kind === 'missed'
-      ? 'the maintenance is over: it is looked at anew'
-      : 'its heartbeat policy wants none';
+    return isRemoved(line.state) ? 'its node was removed' : 'its heartbeat policy wants none';
+  }
+
+  #whyAnew(subject: AlertSubject): string {
+    const line = this.#deps.lines.get(subject.agentId);
+    const minded = line?.agent.heartbeat.alert === true && line.state.kind !== 'up';
+    return minded ? 'the maintenance is over: it is looked at anew' : this.#whyClosed(subject);
   }
 }
 

@@ -1,4 +1,5 @@
 import { Heartbeat } from '@openline/proto/agent';
+import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Attributes } from '../agents/selector.ts';
 import { allAlerts, testDesk } from '../alerts/testing.ts';
@@ -31,7 +32,7 @@ async function enrol(...ids: string[]) {
 }
 
 /** A server on the test's database, whose clock is the test's. */
-async function server(startSeconds = 0, evidence: () => Evidence = () => node) {
+async function server(startSeconds = 0, evidence: () => Evidence = () => node, settleMs = 5_000) {
   const time = { ms: startSeconds * 1_000 };
   const at = () => new Date(Date.UTC(2027, 0, 1) + time.ms);
   const maintained = new Set<string>();
@@ -72,7 +73,7 @@ async function server(startSeconds = 0, evidence: () => Evidence = () => node) {
       log: { error: () => {}, warn: () => {}, info: () => {} },
       alertRaised: (diagnosis) => void raised.push(diagnosis),
     },
-    { settleMs: 5_000, graceMs: 90_000 },
+    { settleMs, graceMs: 90_000 },
   );
   onTestFinished(() => service.stop());
   return {
@@ -185,6 +186,79 @@ describe('the alert of a lost line', () => {
       ['m', 'closed'],
       ['', 'new'],
     ]);
+  });
+});
+
+describe('the alert of a line that is raised just as a maintenance begins', () => {
+  it('is told of when that ends, as any other', async () => {
+    await enrol('a');
+    const s = await server();
+    s.service.opened(about('a'), policy);
+    await s.pass(100);
+    s.lose('a');
+    await s.pass(64);
+    expect(await open()).toEqual([]);
+    const passing = s.pass(1);
+    s.maintained.add('a');
+    s.service.maintenance({ entered: ['a'], left: [] });
+    await passing;
+    expect((await allAlerts(db.pool)).map((a) => [a.maintenanceId, a.state])).toEqual([['m', 'new']]);
+    s.maintained.delete('a');
+    s.service.maintenance({ entered: [], left: ['a'] });
+    await s.pass(25);
+    expect((await allAlerts(db.pool)).map((a) => [a.maintenanceId, a.state])).toEqual([
+      ['m', 'closed'],
+      ['', 'new'],
+    ]);
+  });
+});
+
+describe('whatever happens to agents and their maintenance, also while alerts are written', () => {
+  const hasty = { ...policy, heartbeat: { ...policy.heartbeat, intervalMs: 300, silenceMs: 900 } };
+  const ids = ['a', 'x'];
+  const deed = fc.record({
+    do: fc.constantFrom('lose', 'back', 'maintain', 'unmaintain', 'look'),
+    id: fc.constantFrom(...ids),
+    whileWritten: fc.boolean(),
+  });
+
+  it('in the end each lost line has one alert, which is suppressed only while its agent is in maintenance, and the others have none', async () => {
+    await enrol(...ids);
+    const s = await server(0, undefined, 100);
+    const away = new Set<string>();
+    const act = (what: string, id: string) => {
+      if (what === 'lose') {
+        away.add(id);
+        s.lose(id);
+      } else if (what === 'back') {
+        away.delete(id);
+        s.service.opened(about(id, id), hasty);
+      } else if (what === 'maintain') {
+        s.maintained.add(id);
+        s.service.maintenance({ entered: [id], left: [] });
+      } else if (what === 'unmaintain') {
+        s.maintained.delete(id);
+        s.service.maintenance({ entered: [], left: [id] });
+      }
+    };
+    for (const id of ids) act('back', id);
+    await s.pass(100);
+    await fc.assert(
+      fc.asyncProperty(fc.array(deed, { maxLength: 25 }), async (deeds) => {
+        for (const { do: what, id, whileWritten } of deeds) {
+          if (!whileWritten) act(what, id);
+          const passing = s.pass(1);
+          if (whileWritten) act(what, id);
+          await passing;
+        }
+        await s.pass(5);
+        const alerts = (await allAlerts(db.pool)).filter(({ state }) => state !== 'closed');
+        expect(alerts.map(({ subject }) => subject.agentId).sort()).toEqual([...away].sort());
+        for (const { subject, maintenanceId } of alerts)
+          if (!s.maintained.has(subject.agentId)) expect(maintenanceId).toBe('');
+      }),
+      { numRuns: 40 },
+    );
   });
 });
 

@@ -72,7 +72,15 @@ export async function createLineService(deps: LineServiceDeps, policy: LinesPoli
   let failing = false;
 
   const partOf = (agentId: string, part: Part) => parts.get(agentId)?.[part];
-  const flush = new LineFlush({ pool: deps.pool, desk, store, lines, partOf, raised: deps.alertRaised });
+  const flush = new LineFlush({
+    pool: deps.pool,
+    desk,
+    store,
+    lines,
+    partOf,
+    nowMs: () => clock.nowMs(),
+    raised: deps.alertRaised,
+  });
   const lookout = new Lookout({
     prober: deps.prober,
     targets: (ids) => store.targets(ids),

@@ -4,8 +4,8 @@ import { createQuery } from '../db/query.ts';
 import type { Tx } from '../db/transaction.ts';
 import type { Verdict } from './diagnosis.ts';
 import type { Cover, Ended } from './line.ts';
-import type { SavedLine } from './lines.ts';
 import type { Target } from './probes.ts';
+import type { SavedLine } from './saved-line.ts';
 
 export interface KnownAgent {
   readonly agent: Attributes;

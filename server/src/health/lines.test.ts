@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Evidence } from './diagnosis.ts';
 import { ALL, type Ended, type GroupRef, type LineAgent } from './line.ts';
-import { Lines, type SavedLine, savedOf } from './lines.ts';
+import { Lines } from './lines.ts';
+import { type SavedLine, savedOf } from './saved-line.ts';
 
 const SETTLE_MS = 5_000;
 const GRACE_MS = 90_000;
@@ -167,6 +168,18 @@ describe('a line that is lost', () => {
     f.lines.found('a', evidence);
     f.pass(100);
     expect(f.alerts()).toEqual([]);
+  });
+  it('closes its alert when Kubernetes removes its node meanwhile', () => {
+    const f = fleet([agent('a')]);
+    const evidence: Evidence = { tcp: 'silent', icmp: 'skipped', node: 'not-ready', shared: false, notes: [] };
+    f.lose('a');
+    f.pass(50);
+    f.lines.found('a', evidence);
+    f.pass(100);
+    expect(f.alerts()).toEqual(['a']);
+    f.lines.found('a', { ...evidence, node: 'absent' });
+    expect(f.alerts()).toEqual([]);
+    expect(f.lines.get('a')?.state).toMatchObject({ verdict: 'removed', cover: { kind: 'none' } });
   });
 });
 

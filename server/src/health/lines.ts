@@ -1,4 +1,4 @@
-import { type Evidence, type Peers, type Verdict, verdictOf } from './diagnosis.ts';
+import { type Evidence, type Peers, verdictOf } from './diagnosis.ts';
 import { explaining, type GroupCount } from './groups.ts';
 import {
   ALL,
@@ -14,21 +14,13 @@ import {
   missedAtMs,
 } from './line.ts';
 import { type Outage, Outages } from './outages.ts';
+import { type SavedLine, savedOf } from './saved-line.ts';
 
 export interface LinesPolicy {
   /** Beyond one heartbeat, how long a missed line waits for others of its groups. */
   readonly settleMs: number;
   /** After a start, a stall or an outage of the store: how long agents have to come back before anything counts. */
   readonly graceMs: number;
-}
-
-/** What is kept over a restart of the server; the rest is found out anew. */
-export interface SavedLine {
-  readonly agentId: string;
-  readonly loss: Loss;
-  /** undefined: it was stopped, and is within its time. */
-  readonly cover: Cover | undefined;
-  readonly verdict: Verdict;
 }
 
 export interface Now {
@@ -45,11 +37,13 @@ const STALL_MS = 10_000;
 /**
  * The lines of all agents, and which alert tells of which lost one. Deterministic: no I/O, no clock. The service tells it what happens, and makes
  * true what it wants. What it wants is a state and not a command, so that what could not be stored at once is stored as it is by then:
- * `changedLines` and `changedOutages` name what to look at, and the service empties them.
+ * `changedLines`, `changedOutages` and `anew` name what to look at, and the service empties them.
  */
 export class Lines {
   readonly changedLines = new Set<string>();
   readonly changedOutages = new Set<string>();
+  /** Agents whose alert has to end, though they may be lost still: what was said of them is looked at as if it were new. */
+  readonly anew = new Set<string>();
   readonly #policy: LinesPolicy;
   readonly #lines = new Map<string, Held>();
   readonly #members = new Map<string, Set<Held>>();
@@ -170,7 +164,19 @@ export class Lines {
     if (line?.state.kind === 'missed') line.state = { ...line.state, evidence };
     if (line?.state.kind !== 'down') return;
     const verdict = verdictOf(line.state.loss.ended, evidence, this.#peersOf(line));
-    if (verdict !== line.state.verdict) this.#become(line, { ...line.state, evidence, verdict });
+    if (verdict === line.state.verdict) return;
+    this.#become(line, { ...line.state, evidence, verdict });
+    // Whose node is removed while it is lost: nobody need be told any more.
+    if (isRemoved(line.state) && line.state.cover.kind === 'own') this.#cover(line, { kind: 'none' });
+  }
+
+  /** Its alert was raised, and is suppressed or not: a maintenance may have begun or ended just before. */
+  raised(agentId: string, suppressed: boolean, nowMs: number): void {
+    const line = this.#lines.get(agentId);
+    if (line?.state.kind !== 'down' || line.state.cover.kind !== 'own' || line.state.cover.suppressed === suppressed)
+      return;
+    this.#become(line, { ...line.state, cover: { kind: 'own', suppressed } });
+    if (suppressed && !line.maintained) this.#reconsider(line, nowMs);
   }
 
   /** @returns agents whose loss is to be looked into */
@@ -191,7 +197,7 @@ export class Lines {
     this.#decide(due);
     for (const id of this.#outages.dissolve(nowMs, this.#policy.graceMs)) {
       const line = this.#lines.get(id);
-      if (line?.state.kind === 'down') this.#cover(line, { kind: 'own', suppressed: line.maintained });
+      if (line?.state.kind === 'down') this.#cover(line, this.#ownCover(line));
     }
     return missed;
   }
@@ -236,7 +242,8 @@ export class Lines {
 
   #reconsider(line: Held, nowMs: number): void {
     if (line.state.kind !== 'down') return;
-    const { loss, evidence } = line.state;
+    const { loss, evidence, cover } = line.state;
+    if (cover.kind === 'own') this.anew.add(line.agent.id);
     this.#become(line, { kind: 'missed', loss, evidence, missedMs: nowMs });
   }
 
@@ -298,11 +305,4 @@ export class Lines {
 
 function isMissed(line: Line): boolean {
   return line.state.kind === 'missed' && countsInGroups(line);
-}
-
-/** What is kept of a line; undefined: nothing. */
-export function savedOf({ agent, state }: Pick<Line, 'agent' | 'state'>): SavedLine | undefined {
-  if (state.kind === 'down') return { agentId: agent.id, loss: state.loss, cover: state.cover, verdict: state.verdict };
-  if (state.kind === 'up' || state.loss.ended !== 'stopped') return undefined;
-  return { agentId: agent.id, loss: state.loss, cover: undefined, verdict: 'stopped' };
 }
