@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -8,6 +9,8 @@ export default defineConfig({
           name: 'unit',
           include: ['{proto,packs,server,agent,cli,scripts,test/{harness,bench,demo}}/**/*.test.ts'],
           testTimeout: 10_000,
+          // Vitest's own default leaves one processor idle: on two, that is half of them.
+          maxWorkers: Math.max(2, availableParallelism()),
         },
       },
       {
@@ -17,7 +20,9 @@ export default defineConfig({
           globalSetup: ['test/harness/global-setup.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          fileParallelism: false,
+          // They start servers, agents and databases, and wait for them much of the time: two files fill two processors.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
           retry: 0,
         },
       },

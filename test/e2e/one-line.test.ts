@@ -20,7 +20,7 @@ import {
 } from '../harness/index.ts';
 import { TEST_PACK } from '../harness/paths.ts';
 
-const HEARTBEATS = ['--heartbeat-interval=200ms', '--offline-after=2s'];
+const HEARTBEATS = ['--heartbeat-interval=200ms', '--offline-after=15s'];
 
 let server: TestServer;
 let web: TestAgent;

@@ -1,7 +1,7 @@
 export interface EventuallyOptions {
   /** Completes "still waiting for …" in the error. */
   readonly what: string;
-  /** Default 20 000. */
+  /** Default 40 000. */
   readonly timeoutMs?: number;
   /** Default 25. */
   readonly intervalMs?: number;
@@ -13,7 +13,7 @@ export interface EventuallyOptions {
  */
 export async function eventually<T>(
   ask: () => T | Promise<T>,
-  { what, timeoutMs = 20_000, intervalMs = 25 }: EventuallyOptions,
+  { what, timeoutMs = 40_000, intervalMs = 25 }: EventuallyOptions,
 ): Promise<Exclude<T, undefined | false>> {
   const deadlineMs = performance.now() + timeoutMs;
   let lastError: unknown;

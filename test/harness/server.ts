@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { eventually } from './eventually.ts';
 import { localAccess, type Operator, operatorClient } from './operator.ts';
 import { OPENLINE } from './paths.ts';
+import { stablePort } from './ports.ts';
 import { startProcess, type TestProcess } from './process.ts';
 
 export interface TestServer {
@@ -29,7 +30,7 @@ export interface ServerOptions {
   /** e.g. ['--heartbeat-interval', '500ms']; later flags win. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Default 0: a free port. */
+  /** Default: a free one, which it also finds free when it is started again. */
   readonly agentPort?: number;
   readonly operatorPort?: number;
   /** Default 60 000: the first start makes a PostgreSQL cluster. */
@@ -48,8 +49,8 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
       OPENLINE,
       'server',
       `--data-dir=${dataDir}`,
-      `--agent-listen=127.0.0.1:${options.agentPort ?? 0}`,
-      `--operator-listen=127.0.0.1:${options.operatorPort ?? 0}`,
+      `--agent-listen=127.0.0.1:${options.agentPort ?? (await stablePort())}`,
+      `--operator-listen=127.0.0.1:${options.operatorPort ?? (await stablePort())}`,
       '--metrics-listen=127.0.0.1:0',
       '--advertise=localhost,127.0.0.1',
       ...(options.flags ?? []),
