@@ -19,5 +19,5 @@ const exitCode = await runCli(process.argv.slice(2), io).catch(async (error: unk
   );
   return exitCodeOf(error);
 });
-await io.out.drained();
+await Promise.all([io.out.drained(), io.err.drained()]);
 process.exit(exitCode);

@@ -7,13 +7,14 @@ import { printDocument, printItems, printLines } from '../render/document.ts';
 import { countsText } from '../render/states.ts';
 import { type Column, renderTable } from '../render/table.ts';
 import { formatAge, formatDuration } from '../render/time.ts';
-import { type RunView, runView } from '../views/run.ts';
+import { isOpen, type RunView, runView } from '../views/run.ts';
 import { at } from '../views/values.ts';
 import { followRun, printerFor } from '../watch/follow.ts';
 import { applyWatch, byName, documentOf } from '../watch/model.ts';
 import { renderFinal, summaryLine } from '../watch/render-live.ts';
-import { outputOf } from '../watch/run-output.ts';
+import { outputOf, sayMissing } from '../watch/run-output.ts';
 import { readOutput } from '../watch/streams.ts';
+import { createTally } from '../watch/tally.ts';
 import { type GlobalFlags, type OutputFlag, withClient } from './context.ts';
 import { checkWatchFlags, detachOrFollow, followOptions, type WatchFlags } from './run.ts';
 
@@ -76,7 +77,8 @@ export function showRun(runId: string, flags: WatchFlags, global: GlobalFlags, i
     if (flags.output !== 'table') {
       const document = documentOf(model);
       if (flags.showOutput === true) {
-        for (const dispatch of document.dispatches) Object.assign(dispatch, await outputOf(client, runId, dispatch));
+        for (const dispatch of document.dispatches)
+          Object.assign(dispatch, await outputOf(client, runId, dispatch, io));
       }
       await printDocument(io, flags.output, document);
       return EXIT.ok;
@@ -122,18 +124,19 @@ export function outputCommand(
   const from = Number(flags.from ?? 0);
   if (!Number.isSafeInteger(from) || from < 0) throw usageError('--from is not a number of bytes');
   return withClient(global, io, async (client) => {
-    await printOutputs(client, runId, { targets: flags.target ?? [], follow: flags.follow === true, from }, io);
-    return EXIT.ok;
+    const query = { targets: flags.target ?? [], follow: flags.follow === true, from };
+    return (await printOutputs(client, runId, query, io)) ? EXIT.ok : EXIT.notAll;
   });
 }
 
+/** @returns whether that was all that targets which have ended wrote; what is missing is said */
 async function printOutputs(
   client: OperatorClient,
   runId: string,
   query: { targets: readonly string[]; follow: boolean; from: number },
   io: Io,
-): Promise<void> {
-  const model = await fetchModel(client, runId);
+): Promise<boolean> {
+  let model = await fetchModel(client, runId);
   const all = [...model.dispatches.values()].sort(byName);
   const chosen =
     query.targets.length === 0
@@ -159,11 +162,16 @@ async function printOutputs(
   const everyOne = chosen.length === all.length && chosen.length !== 1;
   const agentIds = everyOne ? [] : chosen.map((each) => each.agentId);
   const request = { runId, agentIds, follow: query.follow, fromOffset: query.from };
+  const patience = { signal: stop.signal, notice: (text: string) => io.err.write(`${text}\n`) };
+  const tally = createTally(query.from);
+  const current = () => chosen.map((each) => model.dispatches.get(each.agentId) ?? each);
+  const isDone = async () => {
+    if (query.follow) model = await fetchModel(client, runId);
+    return !query.follow || current().every(({ state }) => !isOpen(state));
+  };
   try {
-    for await (const part of readOutput(client, request, {
-      signal: stop.signal,
-      notice: (text) => io.err.write(`${text}\n`),
-    })) {
+    for await (const part of readOutput(client, request, patience, isDone)) {
+      tally.part(part);
       printer.part(part);
       await io.out.drained();
     }
@@ -171,6 +179,9 @@ async function printOutputs(
     printer.end();
     off();
   }
+  const lines = tally.missing(runId, current());
+  sayMissing(lines, io);
+  return lines.length === 0;
 }
 
 export function cancelCommand(runId: string, flags: OutputFlag, global: GlobalFlags, io: Io): Promise<number> {

@@ -11,8 +11,10 @@ import { applyWatch, byName, documentOf, type RunModel } from './model.ts';
 import { createPrefixPrinter, createRawPrinter, type OutputPrinter } from './output-printer.ts';
 import { createProgressLines } from './progress-lines.ts';
 import { progressLine, renderFinal, renderLive, summaryLine } from './render-live.ts';
-import { outputOf } from './run-output.ts';
+import { endedOutput, outputOf, sayMissing } from './run-output.ts';
+import { createStandstill, type Standstill } from './standstill.ts';
 import { readOutput, watchRun } from './streams.ts';
+import { createTally, type Tally } from './tally.ts';
 
 export interface FollowOptions {
   readonly format: Format;
@@ -24,8 +26,6 @@ export interface FollowOptions {
 }
 
 const REDRAW_EVERY_MS = 100;
-/** How long the last bytes of output may take after the last result, milliseconds. */
-const LAST_OUTPUT_MS = 10_000;
 
 /**
  * Watches a run to its end and shows it.
@@ -40,6 +40,8 @@ export async function followRun(
   const stopWatching = new AbortController();
   const live = io.err.screen().isTTY && options.format !== 'jsonl' ? createLiveView(io.err) : undefined;
   const progress = createProgressLines();
+  const standstill = createStandstill();
+  const tally = createTally();
   let model: RunModel | undefined;
   let output: Promise<void> | undefined;
 
@@ -72,11 +74,14 @@ export async function followRun(
         for (const line of progress.next(model, applied.changed, io.nowMs())) io.err.write(`${line}\n`);
       else if (first) redraw();
       if (options.follow && output === undefined) {
-        output = streamOutput({ client, runId, model: () => model, io, live, signal: stopWatching.signal });
+        const signal = AbortSignal.any([stopWatching.signal, standstill.signal]);
+        output = streamOutput({ client, runId, model: () => model, io, live, signal, standstill, tally });
         output.catch(() => stopWatching.abort()); // awaited, and so reported, below
       }
     }
-    await waitForOutput(output, stopWatching, interrupts.signal !== undefined);
+    // The last bytes may come behind the last result.
+    standstill.begin();
+    await output;
   } catch (error) {
     stopWatching.abort();
     throw error instanceof CliError && error.code === 'SERVER_UNREACHABLE'
@@ -100,6 +105,7 @@ export async function followRun(
   }
   if (model === undefined)
     throw new CliError('INTERNAL', `the server said nothing of run ${runId}`, 'Upgrade the older of server and CLI.');
+  if (options.follow) sayMissing(tally.missing(runId, model.dispatches.values()), io);
   await showEnd(client, model, options, io);
   if (interrupts.signal !== undefined) return interrupts.exitCode;
   return model.run.outcome === 'succeeded' ? EXIT.ok : EXIT.notAll;
@@ -113,20 +119,6 @@ function printChanges(runId: string, changed: readonly DispatchView[], io: Io): 
   io.out.write(changed.map((dispatch) => `${JSON.stringify({ runId, ...dispatch })}\n`).join(''));
 }
 
-async function waitForOutput(
-  output: Promise<void> | undefined,
-  stop: AbortController,
-  interrupted: boolean,
-): Promise<void> {
-  if (output === undefined) return;
-  const timer = setTimeout(() => stop.abort(), interrupted ? 0 : LAST_OUTPUT_MS);
-  try {
-    await output;
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 async function streamOutput(input: {
   client: OperatorClient;
   runId: string;
@@ -134,16 +126,20 @@ async function streamOutput(input: {
   io: Io;
   live: ReturnType<typeof createLiveView> | undefined;
   signal: AbortSignal;
+  standstill: Standstill;
+  tally: Tally;
 }): Promise<void> {
-  const { client, runId, model, io, live, signal } = input;
+  const { client, runId, model, io, live, signal, standstill, tally } = input;
   const targets = [...(model()?.dispatches.values() ?? [])];
   const printer = printerFor(targets, io, live);
   // The watch decides how long to wait for a lost server, and says so.
   const patience = { signal, notice: () => {}, giveUpAfterMs: Number.POSITIVE_INFINITY };
-  const agentIds = targets.length === 1 ? targets.map((each) => each.agentId) : [];
+  const query = { runId, agentIds: targets.length === 1 ? targets.map((each) => each.agentId) : [] };
   const ended = () => model()?.run.outcome !== 'open';
   try {
-    for await (const part of readOutput(client, { runId, agentIds, follow: true, fromOffset: 0 }, patience, ended)) {
+    const parts = readOutput(client, { ...query, follow: true, fromOffset: 0 }, patience, ended);
+    for await (const part of standstill.watch(parts)) {
+      tally.part(part);
       printer.part(part);
       await io.out.drained();
     }
@@ -193,7 +189,7 @@ export async function showEnd(client: OperatorClient, model: RunModel, options: 
     const document = documentOf(model);
     if (options.showOutput) {
       for (const dispatch of document.dispatches)
-        Object.assign(dispatch, await outputOf(client, model.run.id, dispatch));
+        Object.assign(dispatch, await outputOf(client, model.run.id, dispatch, io));
     }
     await printDocument(io, format, document);
     return;
@@ -218,23 +214,13 @@ async function showOutputOf(
   if (target.outputBytes === 0 && target.outputDroppedBytes === 0) return;
   const paint = createColors(io.out.screen().color);
   io.out.write(titled ? `\n${paint.bold(`── ${target.agent} ──`)}\n` : '\n');
-  const { signal, done } = deadline(LAST_OUTPUT_MS);
   const printer = createRawPrinter({ out: io.out.write, err: io.err.write });
-  const query = {
-    runId: model.run.id,
-    agentIds: [target.agentId],
-    follow: model.run.outcome !== 'open',
-    fromOffset: 0,
-  };
-  for await (const part of readOutput(client, query, { signal, notice: (text) => io.err.write(`${text}\n`) })) {
+  const notice = (text: string) => io.err.write(`${text}\n`);
+  for await (const part of endedOutput(client, model.run.id, target, {
+    notice,
+    warn: (lines) => sayMissing(lines, io),
+  })) {
     printer.part(part);
     await io.out.drained();
   }
-  done();
-}
-
-function deadline(ms: number): { signal: AbortSignal; done: () => void } {
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(), ms);
-  return { signal: controller.signal, done: () => clearTimeout(timer) };
 }

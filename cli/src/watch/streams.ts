@@ -28,7 +28,7 @@ export interface Patience {
  */
 async function* patiently<T>(
   open: () => AsyncIterable<T>,
-  isDone: () => boolean,
+  isDone: () => boolean | Promise<boolean>,
   patience: Patience,
 ): AsyncGenerator<T> {
   const { signal, notice, random = Math.random, giveUpAfterMs = GIVE_UP_AFTER_MS } = patience;
@@ -43,7 +43,7 @@ async function* patiently<T>(
         waitMs = FIRST_WAIT_MS;
         yield item;
       }
-      if (signal.aborted || isDone()) return;
+      if (signal.aborted || (await isDone())) return;
     } catch (error) {
       if (!isPassing(error)) throw error;
       if (lostAtMs !== undefined && performance.now() - lostAtMs > giveUpAfterMs) throw error;
@@ -78,7 +78,7 @@ export function readOutput(
   client: OperatorClient,
   query: { runId: string; agentIds: string[]; follow: boolean; fromOffset: number },
   patience: Patience,
-  isDone: () => boolean = () => true,
+  isDone: () => boolean | Promise<boolean> = () => true,
 ): AsyncGenerator<ReadOutputResponse> {
   const next = new Map<string, bigint>();
   const marked = new Set<string>();
