@@ -47,7 +47,11 @@ export function listNotifications(flags: ListNotificationsFlags, global: GlobalF
     const { views, more } = await readAll(client, filter, limit);
     if (flags.output !== 'table') await printItems(io, flags.output, views);
     else if (views.length === 0)
-      io.err.write(flags.state === undefined ? 'nothing was to be told yet\n' : `no notification is ${flags.state}\n`);
+      io.err.write(
+        flags.state === undefined
+          ? 'nothing was to be told yet\n'
+          : `no notification is ${flags.state.replaceAll(',', ' or ')}\n`,
+      );
     else printLines(io, renderNotifications(views, io.out.screen(), io.nowMs()));
     if (more) io.err.write(`there are more: --limit ${limit * 10}, or narrow them down\n`);
     return EXIT.ok;
@@ -107,7 +111,9 @@ export function retryNotifications(
   io: Io,
 ): Promise<number> {
   const all = flags.all === true;
-  if (all === ids.length > 0) throw usageError('say which ones: their ids, or --all');
+  if (all === ids.length > 0) {
+    throw usageError('say which ones: their ids, or --all', '`openline notifications --state dead` lists them.');
+  }
   if (flags.channel !== undefined && !all) throw usageError('--channel has a meaning only with --all');
   return withClient(global, io, async (client) => {
     const request = { ids: [...ids], all, channel: flags.channel ?? '' };

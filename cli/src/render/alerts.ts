@@ -61,7 +61,7 @@ function titleOf({ title, maintenanceId }: AlertView): string {
 
 /** One line of a watch. */
 export function renderUpdate(change: AlertChangeView, alert: AlertView, screen: Screen): string {
-  const what = change.kind === 'severity' ? (change.comment ?? 'severity') : change.kind;
+  const what = change.kind === 'severity' ? (change.comment ?? 'severity') : whatOf(change);
   const said = change.comment === null || change.kind === 'severity' ? '' : `: ${change.comment}`;
   const who = change.by === alert.watch ? '' : ` by ${change.by}`;
   const head = `${clockOf(change.at, 0)}  ${padEnd(alert.id, 5)} `;
@@ -70,6 +70,11 @@ export function renderUpdate(change: AlertChangeView, alert: AlertView, screen: 
   const line = fit(printable(`${head}${severity}${rest}`), screen.columns);
   if (!line.startsWith(head + severity)) return line;
   return head + severityPaint(alert.severity, screen.color)(severity) + line.slice(head.length + severity.length);
+}
+
+function whatOf({ kind, owner }: AlertChangeView): string {
+  if (kind !== 'assigned') return kind;
+  return owner === null ? 'given back' : `given to ${owner}`;
 }
 
 export function renderAlert(
@@ -99,7 +104,7 @@ export function renderAlert(
     ...renderTable(
       [
         { title: '  WHEN', cell: (change: AlertChangeView) => `  ${formatAge(at(change.at), nowMs)}` },
-        { title: 'WHAT', cell: (change) => change.kind },
+        { title: 'WHAT', cell: whatOf },
         { title: 'BY', cell: (change) => change.by, shrinks: true },
         { title: 'COMMENT', cell: (change) => change.comment ?? '', shrinks: true },
       ],

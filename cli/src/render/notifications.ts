@@ -102,7 +102,11 @@ export function renderChannels(views: readonly ChannelView[], { color, columns }
     { title: 'KIND', cell: ({ kind }) => kind },
     {
       title: 'STATE',
-      cell: ({ fault, lastSentAt }) => (fault !== null ? 'away' : lastSentAt !== null ? 'ok' : 'unused'),
+      cell: ({ fault, lastSentAt, subscriptions }) => {
+        if (fault !== null) return 'away';
+        if (subscriptions.length === 0) return 'unused';
+        return lastSentAt === null ? 'untried' : 'ok';
+      },
       paint: (text, { fault }) => (fault === null ? paint.green(text) : paint.red(text)),
     },
     {

@@ -204,7 +204,7 @@ describe('a subscription', () => {
     expect(await states()).toMatchObject([{ kind: 'digest', state: 'pending' }]);
     pass(15 * MIN);
     const [mail] = await smtp.received(1);
-    expect(mail?.subject).toBe('[digest] 3 alerts, 1 critical');
+    expect(mail?.subject).toBe('[digest] 3 alerts, 1 critical, 1 closed');
     expect(mail?.text.match(/^- .*$/gm)).toEqual([
       '- [warning] title a on agents of a',
       '- [warning] title b on agents of b',

@@ -35,7 +35,7 @@ Comment:   {{change.comment}}
 
 {{#items}}
 - [{{#alert.isClosed}}closed{{/alert.isClosed}}{{^alert.isClosed}}{{alert.severity}}{{/alert.isClosed}}] {{alert.title}}{{#alert.agent}} on {{alert.agent}}{{/alert.agent}}
-  {{change.at}}, {{alert.watch}}{{#alert.repeated}}, {{alert.count}} times{{/alert.repeated}}
+  {{change.at}}, {{alert.watch}}{{#alert.repeated}}, {{alert.count}} times{{/alert.repeated}}, alert {{alert.id}}
 {{/items}}
 {{#omitted}}
 and {{omitted}} earlier ones
@@ -43,7 +43,9 @@ and {{omitted}} earlier ones
 {{/isDigest}}
 
 -- 
+{{^isDigest}}
 Alert {{alert.id}}: openline alerts show {{alert.id}}
+{{/isDigest}}
 Sent because of the subscription {{subscription}}{{#isEscalation}}, step {{step}} of its escalation{{/isEscalation}}.
 `;
 
@@ -81,12 +83,12 @@ ${row('By', '{{change.by}}')}
 {{#items}}
 <div style="border-left:5px solid ${BAR};padding:2px 0 2px 12px;margin:0 0 10px">
 <div style="font-weight:600;word-break:break-word">{{alert.title}}{{#alert.agent}} on {{alert.agent}}{{/alert.agent}}</div>
-<div style="color:#57606a;font-size:13px">{{#alert.isClosed}}closed{{/alert.isClosed}}{{^alert.isClosed}}{{alert.severity}}{{/alert.isClosed}}, {{change.at}}, {{alert.watch}}{{#alert.repeated}}, {{alert.count}} times{{/alert.repeated}}</div>
+<div style="color:#57606a;font-size:13px">{{#alert.isClosed}}closed{{/alert.isClosed}}{{^alert.isClosed}}{{alert.severity}}{{/alert.isClosed}}, {{change.at}}, {{alert.watch}}{{#alert.repeated}}, {{alert.count}} times{{/alert.repeated}}, alert {{alert.id}}</div>
 </div>
 {{/items}}
 {{#omitted}}<p>and {{omitted}} earlier ones</p>{{/omitted}}
 {{/isDigest}}
-<p style="color:#57606a;font-size:12px;border-top:1px solid #d1d9e0;margin:18px 0 0;padding:8px 0 0">Sent because of the subscription {{subscription}}{{#isEscalation}}, step {{step}} of its escalation{{/isEscalation}}. Alert {{alert.id}}.</p>
+<p style="color:#57606a;font-size:12px;border-top:1px solid #d1d9e0;margin:18px 0 0;padding:8px 0 0">Sent because of the subscription {{subscription}}{{#isEscalation}}, step {{step}} of its escalation{{/isEscalation}}.{{^isDigest}} Alert {{alert.id}}.{{/isDigest}}</p>
 </div></body></html>
 `;
 

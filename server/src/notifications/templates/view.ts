@@ -152,9 +152,15 @@ export function headlineOf(message: Pick<Message, 'kind' | 'items'>): string {
   const [only] = message.items;
   if (message.kind === 'digest') {
     const alerts = new Map(message.items.map(({ alert }) => [alert.id, alert]));
-    const critical = [...alerts.values()].filter(({ severity }) => severity === 'critical').length;
-    const some = `${alerts.size} ${alerts.size === 1 ? 'alert' : 'alerts'}`;
-    return critical > 0 ? `${some}, ${critical} critical` : some;
+    // As each was last: what is over by then wakes nobody.
+    const closed = [...alerts.values()].filter(({ state }) => state === 'closed').length;
+    const critical = [...alerts.values()].filter(
+      (each) => each.state !== 'closed' && each.severity === 'critical',
+    ).length;
+    const parts = [critical > 0 ? `${critical} critical` : '', closed > 0 ? `${closed} closed` : ''];
+    return [`${alerts.size} ${alerts.size === 1 ? 'alert' : 'alerts'}`, ...parts.filter((part) => part !== '')].join(
+      ', ',
+    );
   }
   if (only === undefined) return 'a message of Openline';
   return only.alert.agentName === '' ? only.alert.title : `${only.alert.title} on ${only.alert.agentName}`;
