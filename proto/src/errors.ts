@@ -143,6 +143,15 @@ export const ERRORS = {
     means: 'The join token is unknown, used, expired or revoked.',
     doNext: 'Make a new one: `openline tokens create --join`.',
   },
+  NODE_NOT_ATTESTED: {
+    means: 'The service-account token of the pod does not prove a node whose agents this server takes.',
+    doNext:
+      'The message says what is wrong with it. Compare the audience and the service account of the DaemonSet with `kubernetesAudience` and `kubernetesAgents` (or `remoteClusters`) of the server.',
+  },
+  CLUSTER_UNREACHABLE: {
+    means: 'The API of the cluster, or the keys of its issuer, could not be asked about a token.',
+    doNext: 'Look at the API server and at the rights of the server’s service account; agents try again by themselves.',
+  },
   NAME_TAKEN: {
     means: 'Another agent has that name.',
     doNext: 'Give this one another name (`--name`), or revoke the old one.',

@@ -12,6 +12,7 @@ import { allGroups, healthGroupKind, lineGroupsOf } from './health/health-group.
 import { createHealthReader, type HealthReader } from './health/health-reader.ts';
 import { createHealthWatch, type HealthWatch } from './health/health-watch.ts';
 import { kubernetesNodes } from './health/kubernetes-nodes.ts';
+import type { ClusterApi } from './kubernetes/cluster-api.ts';
 import { createLineService, type LineService } from './health/line-service.ts';
 import { createLineStore } from './health/line-store.ts';
 import { createMonitorReader, type MonitorReader } from './health/monitor-reader.ts';
@@ -43,7 +44,8 @@ export interface HealthModelDeps {
   readonly metrics: Metrics;
   /** Whether the database answers. */
   ping(): Promise<void>;
-  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Of the cluster that this process runs in; undefined: it runs in none. */
+  readonly cluster: ClusterApi | undefined;
 }
 
 type HealthModelConfig = Pick<
@@ -134,7 +136,7 @@ export function createHealthModel(deps: HealthModelDeps, config: HealthModelConf
       maintenance = maintained;
       const lineStore = createLineStore(pool);
       const prober = config.lineProbes
-        ? createProber(kubernetesNodes(deps.env, { timeoutMs: LOOK_TIMEOUT_MS }), { timeoutMs: LOOK_TIMEOUT_MS })
+        ? createProber(kubernetesNodes(deps.cluster), { timeoutMs: LOOK_TIMEOUT_MS })
         : { look: async () => ({ ...NOTHING, notes: ['its node was not looked at: lineProbes is off'] }) };
       const watched = await createLineService(
         {

@@ -6,6 +6,7 @@ import { createAgentService } from './agents/agent-service.ts';
 import { startOperatorApi } from './api/operator-api.ts';
 import { createAuditLog } from './audit/audit-log.ts';
 import { systemClock } from './clock.ts';
+import { createCluster } from './cluster.ts';
 import type { Config } from './config/config.ts';
 import { openDatabase } from './db/database.ts';
 import { newId } from './db/ids.ts';
@@ -15,6 +16,7 @@ import { CA_FILE, openCertificateAuthority } from './enrollment/certificate-auth
 import { createEnrollmentService } from './enrollment/enrollment-service.ts';
 import { ensurePackKey, openTrustedKeys, TRUSTED_KEYS_DIR } from './enrollment/trusted-keys.ts';
 import { createHealthModel } from './health-model.ts';
+import { openClusterApi } from './kubernetes/cluster-api.ts';
 import { createNotifications } from './notifications/notifications.ts';
 import { createPackService } from './packs/create-pack-service.ts';
 import { readPackHolders } from './packs/pack-holders.ts';
@@ -53,6 +55,7 @@ const OPERATOR_GRACE_MS = 1_000;
 const FLUSH_TIMEOUT_MS = 5_000;
 const NOTIFICATION_GRACE_MS = 10_000;
 const CENSUS_MS = 15_000;
+const CLUSTER_TIMEOUT_MS = 5_000;
 
 /** Wires the domains together; the only place that names concrete classes. */
 export async function startServer(config: Config, log: Logger): Promise<RunningServer> {
@@ -76,7 +79,10 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     const declaredKinds = createDeclaredRegistry();
     const access = createAccessService({ db, audit, clock, log });
     const ca = await openCertificateAuthority(config, clock);
-    const enrollment = createEnrollmentService({ db, ca, audit, clock, metrics });
+    const clusterApi = openClusterApi(process.env, { timeoutMs: CLUSTER_TIMEOUT_MS });
+    const revoke = (agentId: string, why: string) => agents.revoke({ name: 'kubernetes' }, agentId, why);
+    const cluster = createCluster({ db, ca, audit, clock, log, api: clusterApi, revoke }, config);
+    const enrollment = createEnrollmentService({ db, ca, audit, clock, metrics, enrollNode: cluster.enrollNode });
     ensurePackKey(config.dataDir);
     const keyDirectories = [
       join(config.dataDir, TRUSTED_KEYS_DIR),
@@ -98,7 +104,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         log,
         metrics,
         ping: () => database.ping(),
-        env: process.env,
+        cluster: clusterApi,
       },
       config,
     );
@@ -255,6 +261,8 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     }, CENSUS_MS);
     closers.push(() => clearInterval(census));
     sessions.start();
+    cluster.start();
+    closers.push(() => cluster.stop());
 
     let identity = await ca.serverIdentity(config.advertise);
     const link = await startLinkServer(
@@ -274,7 +282,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       { ...identity, caPem: ca.caPem },
     );
     closers.push(() => link.stop());
-    const api = await startOperatorApi(
+    const operators = await startOperatorApi(
       {
         runs,
         agents,
@@ -299,7 +307,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       },
       { listen: config.operatorListen, tls: identity },
     );
-    closers.push(() => api.close(OPERATOR_GRACE_MS));
+    closers.push(() => operators.close(OPERATOR_GRACE_MS));
     closers.push(async () => {
       // With an embedded database there is no other replica that agents could go to.
       if (config.databaseUrl !== undefined && sessions.count() > 0) {
@@ -315,7 +323,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
           if (next.certificatePem === identity.certificatePem) return;
           identity = next;
           link.setMaterial({ ...next, caPem: ca.caPem });
-          api.updateTls(next);
+          operators.updateTls(next);
           log.info({ notAfter: next.notAfter }, 'the certificate of the server was renewed');
         },
         (error: unknown) => log.error({ err: error }, 'the certificate of the server could not be renewed'),
@@ -345,11 +353,11 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       },
     });
     closers.push(() => telemetry.close());
-    writeClientFile(config.dataDir, `localhost:${api.port}`, CA_FILE);
+    writeClientFile(config.dataDir, `localhost:${operators.port}`, CA_FILE);
     log.info(
       {
         agentPort: link.port,
-        operatorPort: api.port,
+        operatorPort: operators.port,
         metricsPort: telemetry.address.port,
         dataDir: config.dataDir,
         caHash: ca.caHash,
@@ -358,7 +366,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       },
       'ready',
     );
-    return { agentPort: link.port, operatorPort: api.port, metricsPort: telemetry.address.port, stop };
+    return { agentPort: link.port, operatorPort: operators.port, metricsPort: telemetry.address.port, stop };
   } catch (error) {
     await stop();
     throw error;

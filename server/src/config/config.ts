@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
 import { parseDocument } from 'yaml';
 import * as z from 'zod';
+import type { RemoteCluster } from '../enrollment/nodes/issuer-keys.ts';
 import type { LogLevel } from '../telemetry/logger.ts';
 import { envOf, flagOf, KEY_NAMES, KEYS, type KeyName } from './keys.ts';
 import type { HostPort, Subnet } from './values.ts';
@@ -29,6 +30,12 @@ export interface Config {
   readonly defaultTtlMs: number;
   readonly lostAfterMs: number;
   readonly agentCertificateTtlMs: number;
+  /** `namespace:name`; empty: no agents of this cluster. */
+  readonly kubernetesAgents: readonly string[];
+  readonly kubernetesAudience: string;
+  readonly kubernetesCluster: string;
+  readonly remoteClusters: readonly RemoteCluster[];
+  readonly nodeCertificateTtlMs: number;
   readonly drainMs: number;
   readonly historyDays: number;
   readonly alertHistoryDays: number;
@@ -74,6 +81,11 @@ const schema = z.strictObject({
   defaultTtl: KEYS.defaultTtl.schema,
   lostAfter: KEYS.lostAfter.schema,
   agentCertificateTtl: KEYS.agentCertificateTtl.schema,
+  kubernetesAgents: KEYS.kubernetesAgents.schema,
+  kubernetesAudience: KEYS.kubernetesAudience.schema,
+  kubernetesCluster: KEYS.kubernetesCluster.schema,
+  remoteClusters: KEYS.remoteClusters.schema,
+  nodeCertificateTtl: KEYS.nodeCertificateTtl.schema,
   drain: KEYS.drain.schema,
   historyDays: KEYS.historyDays.schema,
   alertHistoryDays: KEYS.alertHistoryDays.schema,
@@ -112,10 +124,18 @@ export function loadConfig({ flags = {}, env = {}, file = env[envOf('config')] }
   if (parsed.success && parsed.data.offlineAfter <= parsed.data.heartbeatInterval) {
     problems.push(`${sourceOf('offlineAfter')}: expected more than heartbeatInterval`);
   }
+  const clusters =
+    parsed.data === undefined
+      ? []
+      : [parsed.data.kubernetesCluster, ...parsed.data.remoteClusters.map(({ name }) => name)];
+  if (new Set(clusters).size < clusters.length)
+    problems.push(
+      `${sourceOf('remoteClusters')}: expected names that are each another one, and none that is kubernetesCluster`,
+    );
   if (!parsed.success || problems.length > 0) throw new OpenlineError('CONFIG_INVALID', problems.join('; '));
 
   const { heartbeatInterval, offlineAfter, stoppedAfter, lineSettle, lineGrace, ...timed } = parsed.data;
-  const { defaultTtl, lostAfter, agentCertificateTtl, drain, ...rest } = timed;
+  const { defaultTtl, lostAfter, agentCertificateTtl, nodeCertificateTtl, drain, ...rest } = timed;
   const dataDir = resolve(rest.dataDir ?? defaultDataDir());
   return Object.freeze({
     ...rest,
@@ -134,6 +154,14 @@ export function loadConfig({ flags = {}, env = {}, file = env[envOf('config')] }
     defaultTtlMs: defaultTtl,
     lostAfterMs: lostAfter,
     agentCertificateTtlMs: agentCertificateTtl,
+    nodeCertificateTtlMs: nodeCertificateTtl,
+    remoteClusters: rest.remoteClusters.map(({ name, issuer, serviceAccounts, audience, jwksFile }) => ({
+      name,
+      issuer,
+      accounts: serviceAccounts,
+      audience: audience ?? rest.kubernetesAudience,
+      jwksFile: jwksFile === undefined ? undefined : resolve(jwksFile),
+    })),
     drainMs: drain,
   });
 }

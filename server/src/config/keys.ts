@@ -107,6 +107,21 @@ const listOfLabels = text((value) => {
   return labels.every((label) => LABEL.test(label)) ? labels : undefined;
 });
 
+const ACCOUNT = /^[a-z0-9.-]{1,253}:[a-z0-9.-]{1,253}$/;
+const AUDIENCE = /^\S{1,253}$/;
+const CLUSTER = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/;
+const listOfAccounts = text((value) => {
+  const accounts = value === '' ? [] : value.split(',').map((account) => account.trim());
+  return accounts.every((account) => ACCOUNT.test(account)) ? accounts : undefined;
+});
+const remoteCluster = z.strictObject({
+  name: z.string().regex(CLUSTER),
+  issuer: z.url({ protocol: /^https$/ }),
+  serviceAccounts: z.array(z.string().regex(ACCOUNT)).min(1),
+  audience: z.string().regex(AUDIENCE).optional(),
+  jwksFile: z.string().min(1).optional(),
+});
+
 export const KEYS = {
   dataDir: path(
     '/var/lib/openline/server as root, else ~/.local/share/openline/server',
@@ -205,6 +220,54 @@ export const KEYS = {
     600_000,
     90 * 86_400_000,
     'Life of an agent’s certificate; the agent renews it at half of it. An agent that is off for longer must be enrolled again.',
+  ),
+  kubernetesAgents: {
+    type: 'list',
+    schema: z.union([z.array(z.string().regex(ACCOUNT)), listOfAccounts]).default([]),
+    default: '',
+    expects: 'service accounts as namespace:name, separated by commas',
+    description:
+      'Whose pods may enrol as the agent of their node, with a projected service-account token that the API of the cluster around this server reviews. Empty: none.',
+  },
+  kubernetesAudience: {
+    type: 'text',
+    schema: z.string().regex(AUDIENCE).default('openline'),
+    default: 'openline',
+    expects: 'up to 253 characters without blanks',
+    description: 'The audience that those tokens must be made for.',
+  },
+  kubernetesCluster: {
+    type: 'text',
+    schema: z.string().regex(CLUSTER).default('local'),
+    default: 'local',
+    expects: 'a name of small letters, digits, dots and dashes',
+    description:
+      'What the cluster around this server is called. Identities of its nodes are made of it: do not change it.',
+  },
+  remoteClusters: {
+    type: 'list of clusters',
+    schema: z
+      .union([
+        z.array(remoteCluster),
+        text((value) => {
+          try {
+            return z.array(remoteCluster).safeParse(JSON.parse(value)).data;
+          } catch {
+            return undefined;
+          }
+        }),
+      ])
+      .default([]),
+    default: '',
+    expects: 'a list of clusters: name, issuer (https), serviceAccounts, and perhaps audience and jwksFile',
+    description:
+      'Other clusters whose pods may enrol: `name`; `issuer`, as their tokens say it; `serviceAccounts`, as in `kubernetesAgents`; `audience`, when it is another one; and `jwksFile` with the issuer’s keys, where discovery (`<issuer>/.well-known/openid-configuration`) cannot be reached. In a flag or variable: as JSON.',
+  },
+  nodeCertificateTtl: duration(
+    3_600_000,
+    600_000,
+    7 * 86_400_000,
+    'Life of the certificate of an agent on Kubernetes; at half of it the agent proves its node anew.',
   ),
   drain: duration(
     20_000,

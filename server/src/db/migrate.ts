@@ -6,6 +6,7 @@ import * as initial from './migrations/0001-initial.ts';
 import * as alerts from './migrations/0002-alerts.ts';
 import * as notifications from './migrations/0003-notifications.ts';
 import * as health from './migrations/0004-health.ts';
+import * as nodes from './migrations/0005-nodes.ts';
 import { isStoreUnavailable } from './store-errors.ts';
 
 /** In order. Named here, not found in a folder: the server is one bundled file. A migration that was released never changes. */
@@ -14,6 +15,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0002-alerts': alerts,
   '0003-notifications': notifications,
   '0004-health': health,
+  '0005-nodes': nodes,
 };
 const TABLE = 'schema_migrations';
 

@@ -44,6 +44,8 @@ export interface AgentsTable {
   certificate_expires_at: Time | null;
   revoked_at: Time | null;
   revoked_reason: Generated<string>;
+  cluster: Generated<string>;
+  node_uid: Generated<string>;
 }
 
 export interface TokensTable {

@@ -47,11 +47,11 @@ export async function openCertificateAuthority(
     caHash: `sha256:${spkiHash(issuer.certificate.publicKey.rawData).toString('hex')}`,
     trustDomain,
 
-    async issueForAgent(csrDer, agentId) {
+    async issueForAgent(csrDer, agentId, ttlMs = agentCertificateTtlMs) {
       const publicKey = await keyOfRequest(csrDer);
       const names = [{ type: 'url' as const, value: `spiffe://${trustDomain}/agent/${agentId}` }];
       const leaf = { publicKey, commonName: agentId, usage: 'client' as const, names };
-      return issue(issuer, leaf, now(), agentCertificateTtlMs);
+      return issue(issuer, leaf, now(), ttlMs);
     },
 
     async serverIdentity(names) {

@@ -16,6 +16,8 @@ export interface EnrollmentServiceDeps {
   readonly audit: AuditLog;
   readonly clock: Clock;
   readonly metrics: Metrics;
+  /** Of nodes of clusters; undefined: there are none. */
+  readonly enrollNode: EnrollmentService['enrollNode'] | undefined;
 }
 
 /** Host names, and what people call machines. */
@@ -25,7 +27,7 @@ export function createEnrollmentService(deps: EnrollmentServiceDeps): Enrollment
   const { db, ca, clock, metrics } = deps;
 
   /** Counts how it ended. */
-  async function counted<T>(kind: 'enroll' | 'renew', work: Promise<T>): Promise<T> {
+  async function counted<T>(kind: 'enroll' | 'attest' | 'renew', work: Promise<T>): Promise<T> {
     let outcome = 'INTERNAL';
     try {
       const done = await storeErrors(work);
@@ -113,11 +115,14 @@ export function createEnrollmentService(deps: EnrollmentServiceDeps): Enrollment
   async function renew(agentId: string, csrDer: Uint8Array) {
     const agent = await db
       .selectFrom('agents')
-      .select(['revoked_at', 'name'])
+      .select(['revoked_at', 'name', 'node_uid'])
       .where('id', '=', agentId)
       .executeTakeFirst();
     if (agent === undefined) throw new OpenlineError('IDENTITY_UNKNOWN', `there is no agent ${agentId}`);
     if (agent.revoked_at !== null) throw new OpenlineError('AGENT_REVOKED', `the agent «${agent.name}» was revoked`);
+    // Otherwise who has stolen its key once could be the node for ever.
+    if (agent.node_uid !== '')
+      throw new OpenlineError('REQUEST_INVALID', 'the agent of a node proves its node anew instead of renewing');
     const issued = await ca.issueForAgent(csrDer, agentId);
     await setExpiry(db, agentId, issued.notAfter);
     return issued;
@@ -125,6 +130,14 @@ export function createEnrollmentService(deps: EnrollmentServiceDeps): Enrollment
 
   return {
     enrollWithToken: (secret, csrDer, name) => counted('enroll', enroll(secret, csrDer, name)),
+    enrollNode: (token, csrDer) =>
+      counted(
+        'attest',
+        deps.enrollNode?.(token, csrDer) ??
+          Promise.reject(
+            new OpenlineError('NODE_NOT_ATTESTED', 'this server takes no agents of clusters; see kubernetesAgents'),
+          ),
+      ),
     renew: (agentId, csrDer) => counted('renew', renew(agentId, csrDer)),
   };
 }

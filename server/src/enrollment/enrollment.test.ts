@@ -168,7 +168,7 @@ describe('enrolment', () => {
     const audit = createAuditLog({ db: db.kysely });
     const metrics = createMetrics();
     const access = createAccessService({ db: db.kysely, audit, clock, log: silentLog });
-    const enrollment = createEnrollmentService({ db: db.kysely, ca, audit, clock, metrics });
+    const enrollment = createEnrollmentService({ db: db.kysely, ca, audit, clock, metrics, enrollNode: undefined });
     const joinToken = async (labels = {}, ttlMs?: number) =>
       (await access.createJoinToken(ADMIN, 't', labels, ttlMs)).secret;
     return { clock, ca, audit, metrics, access, enrollment, joinToken, keys: await generateKeys() };

@@ -13,7 +13,7 @@ export interface CertificateAuthority {
   readonly caHash: string;
   readonly trustDomain: string;
   /** Checks the request's own signature, takes only its key. URI SAN spiffe://<trust domain>/agent/<id>. */
-  issueForAgent(csrDer: Uint8Array, agentId: string): Promise<IssuedCertificate>;
+  issueForAgent(csrDer: Uint8Array, agentId: string, ttlMs?: number): Promise<IssuedCertificate>;
   /** A certificate for the server's own ports, for these DNS names and addresses; made anew when they change or at half life. */
   serverIdentity(names: readonly string[]): Promise<{ certificatePem: string; keyPem: string; notAfter: Date }>;
 }
@@ -29,6 +29,11 @@ export interface EnrollmentService {
    * @throws OpenlineError JOIN_TOKEN_INVALID, NAME_TAKEN, REQUEST_INVALID
    */
   enrollWithToken(secret: string, csrDer: Uint8Array, name: string): Promise<EnrolledAgent>;
+  /**
+   * The agent of the node that the token proves: made at the first time, the same one from then on.
+   * @throws OpenlineError NODE_NOT_ATTESTED, CLUSTER_UNREACHABLE, AGENT_REVOKED, NAME_TAKEN, REQUEST_INVALID
+   */
+  enrollNode(token: string, csrDer: Uint8Array): Promise<EnrolledAgent>;
   /** @throws OpenlineError IDENTITY_UNKNOWN, AGENT_REVOKED, REQUEST_INVALID */
   renew(agentId: string, csrDer: Uint8Array): Promise<IssuedCertificate>;
 }

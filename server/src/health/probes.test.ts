@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { selfSigned } from '../api/testing.ts';
+import { openClusterApi } from '../kubernetes/cluster-api.ts';
 import { kubernetesNodes } from './kubernetes-nodes.ts';
 import { createProber, type Target } from './probes.ts';
 
@@ -61,7 +62,11 @@ describe('the nodes of the cluster', () => {
     writeFileSync(join(account, 'ca.crt'), tls.certificatePem);
     writeFileSync(join(account, 'token'), 'secret\n');
     const env = { KUBERNETES_SERVICE_HOST: 'localhost', KUBERNETES_SERVICE_PORT: String(port) };
-    return { nodes: kubernetesNodes(env, { account, timeoutMs: 1_000 }) ?? expect.fail(), asked, account };
+    return {
+      nodes: kubernetesNodes(openClusterApi(env, { account, timeoutMs: 1_000 })) ?? expect.fail(),
+      asked,
+      account,
+    };
   }
   const node = (status: string) =>
     JSON.stringify({
@@ -98,9 +103,10 @@ describe('the nodes of the cluster', () => {
     expect(read.note).toContain(note);
   });
   it('are nobody’s outside of a cluster', () => {
-    expect(kubernetesNodes({}, { timeoutMs: 1 })).toBeUndefined();
+    expect(openClusterApi({}, { timeoutMs: 1 })).toBeUndefined();
+    expect(kubernetesNodes(undefined)).toBeUndefined();
     expect(
-      kubernetesNodes({ KUBERNETES_SERVICE_HOST: '127.0.0.1' }, { timeoutMs: 1, account: '/nowhere' }),
+      openClusterApi({ KUBERNETES_SERVICE_HOST: '127.0.0.1' }, { timeoutMs: 1, account: '/nowhere' }),
     ).toBeUndefined();
   });
 });

@@ -172,10 +172,13 @@ export interface EnrollRequest {
     | //
     /** Single use. Made by `openline tokens create --join`. */
     { $case: "joinToken"; value: string }
+    | //
+    /** A projected service-account token of the agent's pod, for the audience that the server asks for. The same node gets the same identity. */
+    { $case: "kubernetesToken"; value: string }
     | undefined;
   /** PKCS #10, DER. Only its key is used; the server writes the subject and the names. */
   csrDer: Buffer;
-  /** What the agent would like to be called: unique among the agents that are not revoked. */
+  /** What the agent would like to be called: unique among the agents that are not revoked. An agent on Kubernetes is called as its node. */
   name: string;
 }
 
@@ -650,6 +653,9 @@ export const EnrollRequest: MessageFns<EnrollRequest> = {
       case "joinToken":
         writer.uint32(10).string(message.credential.value);
         break;
+      case "kubernetesToken":
+        writer.uint32(34).string(message.credential.value);
+        break;
     }
     if (message.csrDer.length !== 0) {
       writer.uint32(18).bytes(message.csrDer);
@@ -679,6 +685,14 @@ export const EnrollRequest: MessageFns<EnrollRequest> = {
             }
 
             message.credential = { $case: "joinToken", value: reader.string() };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.credential = { $case: "kubernetesToken", value: reader.string() };
             continue;
           }
           case 2: {
@@ -718,6 +732,12 @@ export const EnrollRequest: MessageFns<EnrollRequest> = {
       case "joinToken": {
         if (object.credential?.value !== undefined && object.credential?.value !== null) {
           message.credential = { $case: "joinToken", value: object.credential.value };
+        }
+        break;
+      }
+      case "kubernetesToken": {
+        if (object.credential?.value !== undefined && object.credential?.value !== null) {
+          message.credential = { $case: "kubernetesToken", value: object.credential.value };
         }
         break;
       }

@@ -1,0 +1,159 @@
+import 'reflect-metadata';
+import { describe, expect, it } from 'vitest';
+import { createAgentService } from '../../agents/agent-service.ts';
+import { createAuditLog } from '../../audit/audit-log.ts';
+import { systemClock } from '../../clock.ts';
+import { withTestDatabase } from '../../db/testing.ts';
+import type { ClusterNode } from '../../kubernetes/node-directory.ts';
+import { createMetrics } from '../../telemetry/metrics.ts';
+import { createEnrollmentService } from '../enrollment-service.ts';
+import { createClusterAgents } from './cluster-agents.ts';
+import { createNodeEnrollment } from './node-enrollment.ts';
+import { agentIdOfNode } from './node-identity.ts';
+
+const db = withTestDatabase();
+const HOUR_MS = 3_600_000;
+
+/** A cluster in which the token names the node: `name/uid` or `name/uid@cluster`. */
+function setUp() {
+  const audit = createAuditLog({ db: db.kysely });
+  const labels = new Map<string, Record<string, string>>();
+  const ended: string[] = [];
+  const agents = createAgentService({
+    db: db.kysely,
+    audit,
+    isConnected: () => false,
+    onRevoked: async (id, reason) => void ended.push(`${id}: ${reason}`),
+  });
+  const revoke = (id: string, why: string) => agents.revoke({ name: 'kubernetes' }, id, why);
+  const ttls: (number | undefined)[] = [];
+  const ca = {
+    async issueForAgent(_csr: Uint8Array, id: string, ttlMs?: number) {
+      ttls.push(ttlMs);
+      return { certificatePem: `certificate of ${id}`, notAfter: new Date(Date.now() + (ttlMs ?? 0)) };
+    },
+  };
+  const enrollNode = createNodeEnrollment(
+    {
+      db: db.kysely,
+      ca,
+      audit,
+      clock: systemClock,
+      attestor: {
+        async attest(token) {
+          const [, nodeName = '', nodeUid = '', cluster = 'local'] = /^([^/]+)\/([^@]+)(?:@(.+))?$/.exec(token) ?? [];
+          return { cluster, nodeName, nodeUid, account: 'openline:agent', pod: 'p' };
+        },
+      },
+      labelsOf: ({ nodeUid }) => labels.get(nodeUid),
+      replaced: revoke,
+    },
+    { ownCluster: 'local', certificateTtlMs: HOUR_MS },
+  );
+  const follow = createClusterAgents({ db: db.kysely, cluster: 'local', revoke });
+  const living = async () =>
+    (
+      await db.kysely
+        .selectFrom('agents')
+        .select(['name', 'node_uid', 'pinned_labels'])
+        .where('revoked_at', 'is', null)
+        .orderBy('name')
+        .execute()
+    ).map((row) => [row.name, row.node_uid, row.pinned_labels]);
+  return { enrollNode, labels, ended, agents, follow, living, audit, ttls, revoke };
+}
+const CSR = new Uint8Array();
+
+describe('the agent of a node', () => {
+  it('is made once, is called as its node, and is the same for every pod of it', async () => {
+    const s = setUp();
+    s.labels.set('u-1', { zone: 'a' });
+    const first = await s.enrollNode('worker-1/u-1', CSR);
+    const second = await s.enrollNode('worker-1/u-1', CSR);
+    expect(second.agentId).toBe(first.agentId);
+    expect(first).toMatchObject({ agentId: agentIdOfNode('local', 'u-1'), agentName: 'worker-1' });
+    expect(s.ttls).toEqual([HOUR_MS, HOUR_MS]);
+    expect(await s.living()).toEqual([['worker-1', 'u-1', { zone: 'a', 'openline.dev/cluster': 'local' }]]);
+  });
+
+  it('of another cluster has that in its name, so that names meet only within a cluster', async () => {
+    const s = setUp();
+    await s.enrollNode('worker-1/u-1', CSR);
+    await s.enrollNode('worker-1/u-1@edge', CSR);
+    expect((await s.living()).map(([name]) => name)).toEqual(['worker-1', 'worker-1.edge']);
+  });
+
+  it('is another one when the node was made anew, and ends the one before', async () => {
+    const s = setUp();
+    const before = await s.enrollNode('worker-1/u-1', CSR);
+    await s.enrollNode('worker-1/u-2', CSR);
+    expect((await s.living()).map(([, uid]) => uid)).toEqual(['u-2']);
+    expect(s.ended).toEqual([`${before.agentId}: the node worker-1 was made anew`]);
+    await expect(s.enrollNode('worker-1/u-1', CSR)).rejects.toThrow();
+  });
+
+  it('does not take the name of a machine outside of the cluster', async () => {
+    const s = setUp();
+    await db.pool.query(`insert into agents (id, name, enrolled_with, labels, facts, pinned_labels)
+      values ('m', 'worker-1', 'token', '{}', '{}', '{}')`);
+    await expect(s.enrollNode('worker-1/u-1', CSR)).rejects.toMatchObject({ code: 'NAME_TAKEN' });
+  });
+
+  it('that an operator revoked stays out until it is deleted', async () => {
+    const s = setUp();
+    const { agentId } = await s.enrollNode('worker-1/u-1', CSR);
+    await s.agents.revoke({ name: 'alice' }, agentId, 'stolen');
+    await expect(s.enrollNode('worker-1/u-1', CSR)).rejects.toMatchObject({
+      code: 'AGENT_REVOKED',
+      message: expect.stringContaining('stolen'),
+    });
+    await s.agents.remove({ name: 'alice' }, agentId);
+    expect((await s.enrollNode('worker-1/u-1', CSR)).agentId).toBe(agentId);
+  });
+
+  it('cannot renew its certificate, and proves its node anew', async () => {
+    const s = setUp();
+    const { agentId } = await s.enrollNode('worker-1/u-1', CSR);
+    const ca = { ...certificateAuthorityThatIssuesNothing, caPem: '' };
+    const service = createEnrollmentService({
+      db: db.kysely,
+      ca,
+      audit: s.audit,
+      clock: systemClock,
+      metrics: createMetrics(),
+      enrollNode: s.enrollNode,
+    });
+    await expect(service.renew(agentId, CSR)).rejects.toMatchObject({ code: 'REQUEST_INVALID' });
+    expect((await service.enrollNode('worker-1/u-1', CSR)).agentId).toBe(agentId);
+  });
+});
+
+const certificateAuthorityThatIssuesNothing = {
+  caHash: '',
+  trustDomain: '',
+  issueForAgent: () => Promise.reject(new Error('nothing is issued')),
+  serverIdentity: () => Promise.reject(new Error('nothing is issued')),
+};
+
+describe('agents of a cluster', () => {
+  const node = (name: string, uid: string, labels: Record<string, string> = {}): ClusterNode => ({ name, uid, labels });
+
+  it('end with their nodes, also with those that were deleted while no server was there', async () => {
+    const s = setUp();
+    for (const name of ['a/1', 'b/2', 'c/3', 'd/4@edge']) await s.enrollNode(name, CSR);
+    await s.follow.deleted(node('a', '1'));
+    await s.follow.deleted(node('nobody', '9'));
+    await s.follow.listed(new Map([['3', node('c', '3')]]));
+    expect((await s.living()).map(([name]) => name)).toEqual(['c', 'd.edge']);
+    expect(s.ended.map((end) => end.split(': ')[1])).toEqual(['the node a was deleted', 'the node b was deleted']);
+  });
+
+  it('have the labels of their nodes as these are now', async () => {
+    const s = setUp();
+    await s.enrollNode('a/1', CSR);
+    await s.follow.changed(node('a', '1', { zone: 'b' }));
+    expect(await s.living()).toEqual([['a', '1', { zone: 'b', 'openline.dev/cluster': 'local' }]]);
+    await s.follow.listed(new Map([['1', node('a', '1', { zone: 'c' })]]));
+    expect(await s.living()).toEqual([['a', '1', { zone: 'c', 'openline.dev/cluster': 'local' }]]);
+  });
+});

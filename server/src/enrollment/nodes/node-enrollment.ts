@@ -1,0 +1,103 @@
+import { OpenlineError } from '@openline/proto/errors';
+import { type Kysely, sql } from 'kysely';
+import type { AuditLog } from '../../audit/audit.ts';
+import type { Clock } from '../../clock.ts';
+import type { Schema } from '../../db/schema.ts';
+import { violatedUnique } from '../../db/store-errors.ts';
+import type { CertificateAuthority, EnrolledAgent } from '../enrollment.ts';
+import { agentIdOfNode, type NodeAttestor, type NodeIdentity } from './node-identity.ts';
+
+export interface NodeEnrollmentDeps {
+  readonly db: Kysely<Schema>;
+  readonly ca: Pick<CertificateAuthority, 'issueForAgent'>;
+  readonly audit: AuditLog;
+  readonly clock: Clock;
+  readonly attestor: NodeAttestor;
+  /** Of the node, as its cluster says them; undefined: not known, they stay as they are. */
+  labelsOf(node: NodeIdentity): Readonly<Record<string, string>> | undefined;
+  /** A node of this name was made anew: the agent of the one before is revoked. */
+  replaced(agentId: string, why: string): Promise<unknown>;
+}
+
+export interface NodeEnrollmentConfig {
+  /** Its nodes are called as they are; those of other clusters `node.cluster`. */
+  readonly ownCluster: string;
+  readonly certificateTtlMs: number;
+}
+
+export const CLUSTER_LABEL = 'openline.dev/cluster';
+
+export function createNodeEnrollment(deps: NodeEnrollmentDeps, config: NodeEnrollmentConfig) {
+  const { db, ca, audit, clock } = deps;
+
+  /** Node names are unique in a cluster: who has this one and another UID is gone. */
+  async function makeWay(node: NodeIdentity, agentId: string, name: string): Promise<void> {
+    const holder = await db
+      .selectFrom('agents')
+      .select(['id', 'cluster'])
+      .where('name', '=', name)
+      .where('revoked_at', 'is', null)
+      .executeTakeFirst();
+    if (holder === undefined || holder.id === agentId) return;
+    if (holder.cluster !== node.cluster)
+      throw new OpenlineError(
+        'NAME_TAKEN',
+        `another agent is called «${name}», as the node; revoke it: openline agents revoke ${name}`,
+      );
+    await deps.replaced(holder.id, `the node ${node.nodeName} was made anew`);
+  }
+
+  return async function enrollNode(token: string, csrDer: Uint8Array): Promise<EnrolledAgent> {
+    const node = await deps.attestor.attest(token);
+    const agentId = agentIdOfNode(node.cluster, node.nodeUid);
+    const name = node.cluster === config.ownCluster ? node.nodeName : `${node.nodeName}.${node.cluster}`;
+    await makeWay(node, agentId, name);
+    const issued = await ca.issueForAgent(csrDer, agentId, config.certificateTtlMs);
+    const labels = deps.labelsOf(node);
+    const pinned = JSON.stringify({ ...labels, [CLUSTER_LABEL]: node.cluster });
+    return db.transaction().execute(async (tx) => {
+      const made = await tx
+        .insertInto('agents')
+        .values({
+          id: agentId,
+          name,
+          enrolled_at: clock.now(),
+          enrolled_with: `node:${node.account}`,
+          pinned_labels: pinned,
+          labels: '{}',
+          facts: '{}',
+          certificate_expires_at: issued.notAfter,
+          cluster: node.cluster,
+          node_uid: node.nodeUid,
+        })
+        .onConflict((on) => on.column('id').doNothing())
+        .returning('id')
+        .executeTakeFirst()
+        .catch((error: unknown) => {
+          if (violatedUnique(error) !== 'agents_name') throw error;
+          throw new OpenlineError('NAME_TAKEN', `another agent is called «${name}», as the node`);
+        });
+      if (made !== undefined) {
+        const { cluster, nodeName, nodeUid, account, pod } = node;
+        const details = { name, cluster, nodeName, nodeUid, account, pod };
+        await audit.record({ principal: `node:${account}`, action: 'agent.enroll', object: agentId, details }, tx);
+        return { agentId, agentName: name, ...issued };
+      }
+      const known = await tx
+        .updateTable('agents')
+        .set({
+          certificate_expires_at: sql`greatest(certificate_expires_at, ${issued.notAfter}::timestamptz)`,
+          ...(labels === undefined ? {} : { pinned_labels: pinned }),
+        })
+        .where('id', '=', agentId)
+        .returning(['name', 'revoked_at', 'revoked_reason'])
+        .executeTakeFirstOrThrow();
+      if (known.revoked_at !== null)
+        throw new OpenlineError(
+          'AGENT_REVOKED',
+          `the agent of the node ${node.nodeName} was revoked (${known.revoked_reason}); openline agents delete ${agentId} lets it enrol anew`,
+        );
+      return { agentId, agentName: known.name, ...issued };
+    });
+  };
+}

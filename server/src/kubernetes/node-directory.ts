@@ -1,0 +1,135 @@
+import * as z from 'zod';
+import type { Clock } from '../clock.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { ApiRefused, type ClusterApi } from './cluster-api.ts';
+
+export interface ClusterNode {
+  readonly uid: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface NodeDirectory {
+  /** As far as it is known. @param uid of the node */
+  get(uid: string): ClusterNode | undefined;
+  stop(): void;
+}
+
+export interface NodeDirectoryDeps {
+  readonly api: ClusterApi;
+  readonly clock: Pick<Clock, 'sleep'>;
+  readonly log: Pick<Logger, 'warn' | 'info'>;
+  /** All that there are: whoever is not among them was deleted. Again after each time that changes were missed. */
+  listed(nodes: ReadonlyMap<string, ClusterNode>): void;
+  changed(node: ClusterNode): void;
+  deleted(node: ClusterNode): void;
+}
+
+const PATH = '/api/v1/nodes';
+const PAGE = '500';
+const WATCH_S = 300;
+/** A connection that breaks without a word ends, too. */
+const WATCH_AT_MOST_MS = (WATCH_S + 30) * 1_000;
+const RETRY_MS = 5_000;
+const FORBIDDEN_RETRY_MS = 300_000;
+
+const Metadata = z.object({
+  name: z.string(),
+  uid: z.string(),
+  resourceVersion: z.string(),
+  labels: z.record(z.string(), z.string()).optional(),
+});
+const List = z.object({
+  metadata: z.object({ resourceVersion: z.string(), continue: z.string().optional() }),
+  items: z.array(z.object({ metadata: Metadata })),
+});
+const Change = z.discriminatedUnion('type', [
+  z.object({ type: z.enum(['ADDED', 'MODIFIED', 'DELETED']), object: z.object({ metadata: Metadata }) }),
+  z.object({ type: z.literal('BOOKMARK'), object: z.object({ metadata: z.object({ resourceVersion: z.string() }) }) }),
+  z.object({ type: z.literal('ERROR'), object: z.object({ code: z.number(), message: z.string() }) }),
+]);
+
+/** The nodes of the cluster, listed once and watched from then on (needs `list` and `watch` on `nodes`). */
+export function watchNodes(deps: NodeDirectoryDeps): NodeDirectory {
+  const { api, clock, log } = deps;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  let nodes = new Map<string, ClusterNode>();
+
+  async function list(): Promise<string> {
+    const found = new Map<string, ClusterNode>();
+    for (let token = ''; ; ) {
+      const query = token === '' ? { limit: PAGE } : { limit: PAGE, continue: token };
+      const { metadata, items } = List.parse(await api.list(PATH, query));
+      for (const item of items) found.set(item.metadata.uid, nodeOf(item.metadata));
+      token = metadata.continue ?? '';
+      if (token !== '') continue;
+      nodes = found;
+      deps.listed(nodes);
+      return metadata.resourceVersion;
+    }
+  }
+
+  /** @returns the version to go on from; undefined: changes were missed */
+  async function watch(from: string): Promise<string | undefined> {
+    let version = from;
+    const query = { resourceVersion: version, allowWatchBookmarks: 'true', timeoutSeconds: String(WATCH_S) };
+    for await (const line of api.watch(PATH, query, AbortSignal.any([signal, AbortSignal.timeout(WATCH_AT_MOST_MS)]))) {
+      const change = Change.parse(line);
+      if (change.type === 'ERROR') {
+        if (change.object.code === 410) return undefined;
+        throw new Error(change.object.message);
+      }
+      version = change.object.metadata.resourceVersion;
+      if (change.type !== 'BOOKMARK') take(change.type, nodeOf(change.object.metadata));
+    }
+    return version;
+  }
+
+  function take(type: 'ADDED' | 'MODIFIED' | 'DELETED', node: ClusterNode): void {
+    if (type === 'DELETED') {
+      nodes.delete(node.uid);
+      deps.deleted(node);
+      return;
+    }
+    const known = nodes.get(node.uid);
+    nodes.set(node.uid, node);
+    // Its status changes all the time, and is nothing to us.
+    if (known === undefined || !sameLabels(known.labels, node.labels)) deps.changed(node);
+  }
+
+  async function run(): Promise<void> {
+    let version: string | undefined;
+    let failing = false;
+    while (!signal.aborted) {
+      try {
+        version ??= await list();
+        version = await watch(version);
+        if (failing) log.info({}, 'the nodes of the cluster are watched again');
+        failing = false;
+      } catch (error) {
+        if (signal.aborted) return;
+        const { status } = error instanceof ApiRefused ? error : { status: 0 };
+        if (status === 410) version = undefined;
+        if (!failing) log.warn({ err: error }, 'the nodes of the cluster cannot be watched; it is tried again');
+        failing = true;
+        await clock.sleep(status === 403 ? FORBIDDEN_RETRY_MS : RETRY_MS, signal).catch(() => {});
+      }
+    }
+  }
+
+  void run();
+  return {
+    get: (uid) => nodes.get(uid),
+    stop: () => stopping.abort(),
+  };
+}
+
+function nodeOf({ uid, name, labels = {} }: z.infer<typeof Metadata>): ClusterNode {
+  return { uid, name, labels };
+}
+
+function sameLabels(a: ClusterNode['labels'], b: ClusterNode['labels']): boolean {
+  const keys = Object.keys(a);
+  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
+}
