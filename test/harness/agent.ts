@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { eventually } from './eventually.ts';
+import type { TestNode } from './node.ts';
 import { AGENT } from './paths.ts';
 import { startProcess, type TestProcess } from './process.ts';
 import type { TestServer } from './server.ts';
@@ -22,6 +23,8 @@ export interface AgentOptions {
   readonly labels?: Readonly<Record<string, string>>;
   /** Where the server is, when not directly there: the port of a `Network`. */
   readonly port?: number;
+  /** Where it runs, when not on this machine. */
+  readonly node?: TestNode;
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** Default: a new one from the server. undefined after the first start. */
@@ -41,12 +44,14 @@ async function launch(options: AgentOptions, enrolment: readonly string[]): Prom
   const { server, name } = options;
   const dataDir = join(options.dir, `agent-${name}`);
   const startedMs = BigInt(Date.now());
+  const [program = '', ...args] = [...(options.node?.enter ?? []), process.execPath];
   const child = startProcess(
-    process.execPath,
+    program,
     [
+      ...args,
       AGENT,
       `--data-dir=${dataDir}`,
-      `--server=localhost:${options.port ?? server.agentPort}`,
+      `--server=${options.node?.host ?? 'localhost'}:${options.port ?? server.agentPort}`,
       ...enrolment,
       // What happens to this machine while tests run is not theirs.
       '--events-sources=agent',

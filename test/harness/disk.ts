@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** A file system so small that a test can fill it. */
@@ -11,7 +11,11 @@ export interface SmallDisk {
 }
 
 const mounts = new Set<string>();
-process.on('exit', unmountDisks);
+const frozen = new Set<string>();
+process.on('exit', () => {
+  thawDisks();
+  unmountDisks();
+});
 
 /** Whether this process may mount: it takes root, and a container that lets it. */
 export function canMount(): boolean {
@@ -48,6 +52,39 @@ export function smallDisk(path: string, mib: number): SmallDisk {
     },
     free: () => rmSync(filler, { force: true }),
   };
+}
+
+/** A disk that can hang: whoever writes to it, or syncs, waits. */
+export interface FreezableDisk {
+  freeze(): void;
+  thaw(): void;
+}
+
+/** @param path a directory that is made, and becomes the disk */
+export function freezableDisk(path: string): FreezableDisk {
+  mkdirSync(path, { recursive: true });
+  const image = `${path}.image`;
+  closeSync(openSync(image, 'w'));
+  truncateSync(image, 16 * 1024 * 1024);
+  execFileSync('mkfs.ext4', ['-q', image]);
+  execFileSync('mount', ['-o', 'loop', image, path]);
+  mounts.add(path);
+  const thaw = () => {
+    if (frozen.delete(path)) execFileSync('fsfreeze', ['--unfreeze', path]);
+  };
+  return {
+    freeze() {
+      execFileSync('fsfreeze', ['--freeze', path]);
+      frozen.add(path);
+    },
+    thaw,
+  };
+}
+
+/** Before processes that hang there are killed: until then they cannot even die. */
+export function thawDisks(): void {
+  for (const path of frozen) execFileSync('fsfreeze', ['--unfreeze', path]);
+  frozen.clear();
 }
 
 /** After the processes that use them have ended. */

@@ -32,6 +32,8 @@ export interface ServerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Default: a free one, which it also finds free when it is started again. */
   readonly agentPort?: number;
+  /** Default 127.0.0.1. */
+  readonly agentAddress?: string;
   readonly operatorPort?: number;
   /** Default 60 000: the first start makes a PostgreSQL cluster. */
   readonly timeoutMs?: number;
@@ -49,7 +51,7 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
       OPENLINE,
       'server',
       `--data-dir=${dataDir}`,
-      `--agent-listen=127.0.0.1:${options.agentPort ?? (await stablePort())}`,
+      `--agent-listen=${options.agentAddress ?? '127.0.0.1'}:${options.agentPort ?? (await stablePort())}`,
       `--operator-listen=127.0.0.1:${options.operatorPort ?? (await stablePort())}`,
       '--metrics-listen=127.0.0.1:0',
       '--advertise=localhost,127.0.0.1',
