@@ -27,8 +27,9 @@ export interface EventSink {
    * Resolves when there is room for more: the engine has taken them through the rules (not: when they are durable).
    * The batch is empty when only the position moved; a source without a position says at once where it begins, so that what
    * comes between its first start and its first event is not history after a crash.
+   * @param more whether there is more to read already: a log that is never read to its end is a flood. undefined: the source cannot know
    */
-  push(batch: readonly NodeEvent[], position: Position): Promise<void>;
+  push(batch: readonly NodeEvent[], position: Position, more?: boolean): Promise<void>;
   /**
    * Events that the source knows to have lost: removed before they were read, overwritten by the kernel. They lie before the next position that
    * is pushed, so whoever keeps that position keeps this with it: then they are counted once.

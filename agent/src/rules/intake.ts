@@ -51,13 +51,15 @@ interface SourceState {
   lost: { events: number; reason: string }[];
   /** Since when it always had a next batch. */
   busySinceMs: number;
+  /** As it said with its last batch. */
+  more: boolean | undefined;
   lastTakenMs: number;
   skipping: boolean;
 }
 
 /** Longer than this no slice lasts, but for its last event. */
 const SLICE_MS = 8;
-/** A source that comes with the next batch later than this has seen the end of its log. */
+/** A source that cannot say so, and comes with the next batch later than this, has seen the end of its log. */
 const IDLE_MS = 50;
 export const FLOOD = 'flood';
 
@@ -137,11 +139,13 @@ export function createIntake(clock: Clock, consumer: Consumer, config: IntakeCon
   return {
     sinkFor(log) {
       const nowMs = clock.nowMs();
-      const source: SourceState = { lost: [], busySinceMs: nowMs, lastTakenMs: nowMs, skipping: false };
+      const source: SourceState = { lost: [], busySinceMs: nowMs, more: false, lastTakenMs: nowMs, skipping: false };
       return {
-        push(batch, position) {
+        push(batch, position, more) {
           const atMs = clock.nowMs();
-          if (atMs - source.lastTakenMs > IDLE_MS) {
+          const sawTheEnd = source.more === undefined ? atMs - source.lastTakenMs > IDLE_MS : !source.more;
+          source.more = more;
+          if (sawTheEnd) {
             source.busySinceMs = atMs;
             source.skipping = false;
           }

@@ -41,9 +41,9 @@ export function createReaders(deps: ReadersDeps): Readers {
       const known = deps.position(log);
       if (known !== undefined) spoke();
       source.start(known, {
-        push(batch, position) {
+        push(batch, position, more) {
           spoke();
-          return sink.push(batch, position);
+          return sink.push(batch, position, more);
         },
         lost: sink.lost,
         fault(what) {

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type EventSpool, openEventSpool } from '../spool/event-spool.ts';
 import { type CrashDisk, crashDisk } from '../spool/testing/crash-disk.ts';
 import { systemClock } from '../tasks/clock.ts';
@@ -217,6 +217,33 @@ describe('the runtime of the rules', () => {
     for (let seen: string[] = []; flooded(seen) < 30; seen = await records()) await until(() => true);
     expect(flooded(await records())).toBe(30);
     expect(await records()).toContain('fresh×1');
+  });
+
+  it('skips no event of a log that it reads to its end, whatever time the log gives them', async () => {
+    const { clock, move } = movable();
+    const { runtime, records } = await startStopped(crashDisk(), { clock, config: { maxBacklogMs: 1_000 } });
+    const sink = runtime.sinkFor('agent');
+    for (let n = 1; n <= 5; n += 1) {
+      const pushed = sink.push([eventOf(`fire x${n}`, { atUnixMs: clock.unixMs() - 3_600_000 })], `p${n}`, false);
+      move(400);
+      await pushed;
+    }
+    await vi.waitFor(async () => expect(await records()).toHaveLength(5));
+    expect(await records()).toEqual(['x1×1', 'x2×1', 'x3×1', 'x4×1', 'x5×1']);
+  });
+
+  it('skips what is too old of a log that has always more, however slowly it is read', async () => {
+    const { clock, move } = movable();
+    const { runtime, records } = await startStopped(crashDisk(), { clock, config: { maxBacklogMs: 1_000 } });
+    const sink = runtime.sinkFor('agent');
+    const atUnixMs = clock.unixMs();
+    for (let n = 1; n <= 5; n += 1) {
+      await sink.push([eventOf('count x', { atUnixMs })], `p${n}`, true);
+      move(600);
+    }
+    move(5_000);
+    await sink.push([], 'p6', true);
+    await vi.waitFor(async () => expect(flooded(await records())).toBe(3));
   });
 
   it('does not skip what it finds after a long sleep, however old it is', async () => {

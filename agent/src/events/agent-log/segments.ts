@@ -81,6 +81,8 @@ export interface Piece {
   /** Where the next piece begins, and whether within a line that is too long. */
   readonly offset: number;
   readonly skipping: boolean;
+  /** There is more behind it, in this segment or in the next. */
+  readonly more: boolean;
 }
 
 /** @param buffer READ_BYTES long, to be used again */
@@ -98,7 +100,7 @@ export async function readPiece(
     full,
     final: false,
   });
-  return { lines: cut.lines, offset: offset + cut.consumed, skipping: cut.skipping };
+  return { lines: cut.lines, offset: offset + cut.consumed, skipping: cut.skipping, more: full || seal !== -1 };
 }
 
 /** Where the line with the seal begins. */
@@ -112,7 +114,7 @@ function sealIn(bytes: Buffer): number {
 /** Records before its seal, or before its end. */
 export async function countRecords(file: FileHandle): Promise<{ records: number; end: Piece }> {
   const buffer = Buffer.allocUnsafe(READ_BYTES);
-  let end: Piece = { lines: [], offset: 0, skipping: false };
+  let end: Piece = { lines: [], offset: 0, skipping: false, more: false };
   for (let records = 0; ; ) {
     const piece = await readPiece(file, end, buffer);
     const moved = piece.offset > end.offset;

@@ -105,7 +105,7 @@ async function readLog(reading: Reading, directory: string, change: () => Promis
     return true;
   }
 
-  async function take(file: FileHandle, { lines, offset, skipping }: Piece): Promise<Place> {
+  async function take(file: FileHandle, { lines, offset, skipping, more }: Piece): Promise<Place> {
     const events: NodeEvent[] = [];
     for (const line of lines) {
       const event = parseRecord(line);
@@ -115,7 +115,7 @@ async function readLog(reading: Reading, directory: string, change: () => Promis
     if (broken > 0) reading.lost(broken, 'not whole: their writer died, or does not know how to write them');
     const fingerprint = isWhole(place.fingerprint) ? place.fingerprint : await fingerprintOf(file, offset);
     const after = { first: place.first, offset, skipping, record: place.record + lines.length, fingerprint };
-    await reading.push(events, JSON.stringify(after));
+    await reading.push(events, JSON.stringify(after), more);
     return after;
   }
 

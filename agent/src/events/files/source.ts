@@ -57,6 +57,8 @@ async function readFiles({ clock }: LoopDeps, config: FileSourceConfig, reading:
   const buffer = Buffer.allocUnsafe(READ_BYTES);
   let lookAtMs = nowMs();
   let soonestMs = nowMs();
+  /** There is more in them than was read. */
+  const behind = new Set<Tail>();
 
   async function lookForFiles(): Promise<void> {
     const startMs = nowMs();
@@ -80,11 +82,16 @@ async function readFiles({ clock }: LoopDeps, config: FileSourceConfig, reading:
 
   async function readTail(tail: Tail): Promise<boolean> {
     const found = await look(tail, { configured: encoding, unfinishedMs, nowMs: nowMs(), buffer });
-    if (found.kind === 'nothing') return false;
+    if (found.kind === 'nothing') {
+      behind.delete(tail);
+      return false;
+    }
     if (found.kind === 'emptied') await set.emptied(tail);
     else {
       const events = found.lines.map((line) => toEvent(line, tail.path, unixMs(), found.truncated)).filter(isWanted);
-      await reading.push(events, encodeMemory(set.memory()));
+      if (found.more) behind.add(tail);
+      else behind.delete(tail);
+      await reading.push(events, encodeMemory(set.memory()), behind.size > 0);
     }
     return true;
   }

@@ -109,7 +109,7 @@ export type Look =
   | { readonly kind: 'nothing' }
   /** Somebody emptied the file, or put another one's bytes into it. */
   | { readonly kind: 'emptied' }
-  | { readonly kind: 'lines'; readonly lines: readonly string[]; readonly truncated: boolean };
+  | { readonly kind: 'lines'; readonly lines: readonly string[]; readonly truncated: boolean; readonly more: boolean };
 
 const NOTHING: Look = { kind: 'nothing' };
 
@@ -159,7 +159,7 @@ function cutOff(tail: Tail, bytes: Buffer, configured: Encoding, final: boolean)
   if (cut.consumed === 0) return NOTHING;
   tail.offset += from + cut.consumed;
   tail.skipping = cut.skipping;
-  return { kind: 'lines', lines: cut.lines, truncated: cut.truncated };
+  return { kind: 'lines', lines: cut.lines, truncated: cut.truncated, more: options.full };
 }
 
 /** From the beginning again. */

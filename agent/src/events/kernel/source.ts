@@ -43,15 +43,16 @@ async function readDevice(reading: Reading, device: KernelDevice, deps: KernelDe
   if (saved !== undefined && place === undefined) reading.lost(0, POSITION_UNREADABLE);
   // Of a new start of the machine nothing was read, and its numbers begin anew.
   let seq = place?.boot === boot ? place.seq : -1;
-  const say = (batch: readonly NodeEvent[]) => reading.push(batch, JSON.stringify({ boot, seq } satisfies Place));
+  const say = (batch: readonly NodeEvent[], more: boolean) =>
+    reading.push(batch, JSON.stringify({ boot, seq } satisfies Place), more);
   if (place === undefined) {
     // What is there is history, however much of it.
     while (readSome(() => {}).more) await pause(deps.clock, 0, reading.signal);
-    await say([]);
+    await say([], false);
   }
   while (!reading.signal.aborted) {
     const { events, more } = readSome(reading.lost);
-    if (events.length > 0) await say(events);
+    if (events.length > 0) await say(events, more);
     reading.healthy();
     if (!more) await pause(deps.clock, POLL_MS, reading.signal);
   }

@@ -10,7 +10,7 @@ export interface Reading {
   /** Of the last batch that was pushed, also by a session before. */
   position(): Position | undefined;
   /** As `EventSink.push`. It can read, so the failure of a session before is over. */
-  push(batch: readonly NodeEvent[], position: Position): Promise<void>;
+  push(batch: readonly NodeEvent[], position: Position, more?: boolean): Promise<void>;
   lost: EventSink['lost'];
   /** It can read, though there is nothing to push. */
   healthy(): void;
@@ -71,11 +71,11 @@ export function createLoop(
     const reading: Reading = {
       signal,
       position: () => position,
-      async push(batch, next) {
+      async push(batch, next, more) {
         if (signal.aborted) return;
         healthy();
         // A stop does not wait for room.
-        await untilAborted(sink.push(batch, next), signal);
+        await untilAborted(sink.push(batch, next, more), signal);
         position = next;
       },
       lost(events, reason) {
