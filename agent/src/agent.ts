@@ -1,10 +1,11 @@
-import { readFileSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { OpenlineError } from '@openline/proto/errors';
 import type { Config } from './config/config.ts';
 import { lockDataDir } from './data-dir-lock.ts';
-import { enroll, hashJoinToken, hostPort } from './enrollment/enroll.ts';
+import { credentialOf, shown } from './enrollment/credential.ts';
+import { enroll, hostPort } from './enrollment/enroll.ts';
 import type { Identity } from './enrollment/identity.ts';
-import { createIdentityStore } from './enrollment/identity-store.ts';
+import { keepIdentity } from './enrollment/identity-keeper.ts';
 import { createRenewal } from './enrollment/renewal.ts';
 import { prepareEventsDirectory } from './events/agent-log/directory.ts';
 import { createSources } from './events/create-sources.ts';
@@ -69,26 +70,9 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
 
   try {
     prepareEventsDirectory(config.events);
-    const store = createIdentityStore(dataDir);
-    const enrollWith = (joinToken: string) =>
-      enroll({ store, clock, random, log, signal: stopping.signal }, { ...config, joinToken });
-
-    let identity = (await store.load()) ?? (await enrollWith(joinTokenOf(config) ?? needToken(dataDir)));
-
-    let enrolling: Promise<boolean> | undefined;
-    /** A refused identity is not the end where a token waits that was not used yet. */
-    const enrollAgain = (): Promise<boolean> => {
-      enrolling ??= (async () => {
-        const joinToken = joinTokenOf(config);
-        if (!joinToken || hashJoinToken(joinToken) === identity.joinTokenHash) return false;
-        log.info({}, 'this identity is not accepted any more: using the join token to get a new one');
-        identity = await enrollWith(joinToken);
-        return true;
-      })().finally(() => {
-        enrolling = undefined;
-      });
-      return enrolling;
-    };
+    const keeper = await keepIdentity(log, config, (credential, store) =>
+      enroll({ store, clock, random, log, signal: stopping.signal }, { ...config, credential }),
+    );
 
     const path = process.platform === 'win32' ? (process.env['PATH'] ?? '') : TASK_PATH;
     const interpreters = findInterpreters(path);
@@ -99,7 +83,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
         clock,
         random,
         log,
-        trustedKeys: () => config.trustedPackKeys ?? identity.trustedPackKeys,
+        trustedKeys: () => config.trustedPackKeys ?? keeper.current().trustedPackKeys,
         idle: () => parts.engine?.openRunIds().length === 0,
         ...(deps.readPack ? { readPack: deps.readPack } : {}),
       },
@@ -116,8 +100,8 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
         random,
         log,
         openStream,
-        identity: () => identity,
-        enrollAgain,
+        identity: keeper.current,
+        enrollAgain: keeper.again,
         handler: {
           ...handler,
           opened(welcome) {
@@ -137,7 +121,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       {
         dataDir,
         eventsDirectory: config.events.directory,
-        agentName: identity.agentName,
+        agentName: keeper.current().agentName,
         interpreters,
         allow,
         maxRisk,
@@ -162,7 +146,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       {
         ...config.monitoring,
         dataDir,
-        agentName: identity.agentName,
+        agentName: keeper.current().agentName,
         labels: config.labels,
         facts,
         interpreters,
@@ -175,12 +159,13 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       clock,
       random,
       log,
-      store,
-      identity: () => identity,
-      renew: link.renew,
-      renewed: (renewed) => {
-        identity = renewed;
+      store: keeper.store,
+      identity: keeper.current,
+      renew: (csrDer) => {
+        const credential = credentialOf(config);
+        return credential?.kind === 'node' ? link.attest(csrDer, shown(credential).value) : link.renew(csrDer);
       },
+      renewed: keeper.replace,
     });
     // Tasks end first, so that their last reports still go out over the link.
     undo.push(
@@ -190,13 +175,14 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       () => renewal.stop(),
     );
 
-    log.info({ version: VERSION, agent: identity.agentName, agentId: identity.agentId, dataDir }, 'agent starts');
+    const { agentName, agentId } = keeper.current();
+    log.info({ version: VERSION, agent: agentName, agentId, dataDir }, 'agent starts');
     renewal.start();
     link.start();
     let stopped: Promise<void> | undefined;
     return {
       get identity() {
-        return identity;
+        return keeper.current();
       },
       get state() {
         return link.state;
@@ -218,21 +204,3 @@ function need<T>(part: T | undefined): T {
 }
 
 /** Read when it is needed, as a file may be put there later. */
-function joinTokenOf({ joinToken, joinTokenFile }: Config): string | undefined {
-  if (joinToken !== undefined) return joinToken;
-  if (joinTokenFile === undefined) return undefined;
-  try {
-    return readFileSync(joinTokenFile, 'utf8').trim() || undefined;
-  } catch (cause) {
-    const reason = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unreadable';
-    throw new OpenlineError('CONFIG_INVALID', `joinTokenFile: cannot be read (${reason})`, { cause });
-  }
-}
-
-function needToken(dataDir: string): never {
-  throw new OpenlineError(
-    'CONFIG_INVALID',
-    `joinToken: is needed, as there is no identity in ${dataDir}. Make one with \`openline tokens create --join\`, ` +
-      'and start the agent with --join-token and --ca-hash as it prints them.',
-  );
-}

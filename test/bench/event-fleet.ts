@@ -43,7 +43,7 @@ async function start(order: Extract<EventOrder, { kind: 'start' }>): Promise<Eve
         {
           servers: [{ host: 'localhost', port: order.port }],
           name,
-          joinToken,
+          credential: { kind: 'join', token: joinToken },
           caHash: order.caHash,
           caFile: undefined,
         },

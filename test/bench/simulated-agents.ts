@@ -80,7 +80,13 @@ async function startSimulated(config: FleetConfig, shared: Shared, name: string,
   const [host = '', port = ''] = config.server.split(':');
   const identity = await enroll(
     { store: forgetful, clock: systemClock, random: Math.random, log, signal: new AbortController().signal },
-    { servers: [{ host, port: Number(port) }], name, joinToken, caHash: config.caHash, caFile: undefined },
+    {
+      servers: [{ host, port: Number(port) }],
+      name,
+      credential: { kind: 'join', token: joinToken },
+      caHash: config.caHash,
+      caFile: undefined,
+    },
   );
   const uplink: Uplink = { reports: (reports) => link.reports(reports), output: (chunk) => link.output(chunk) };
   const engine: TaskEngine = await createTaskEngine(

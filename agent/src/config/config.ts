@@ -17,6 +17,7 @@ export interface Config {
   readonly labels: Readonly<Record<string, string>>;
   readonly joinToken: string | undefined;
   readonly joinTokenFile: string | undefined;
+  readonly kubernetesTokenFile: string | undefined;
   readonly caHash: string | undefined;
   readonly caFile: string | undefined;
   /** undefined: those of the enrolment. */
@@ -93,6 +94,7 @@ export async function loadConfig({
     labels: value('labels', KEYS.labels) ?? {},
     joinToken: value('joinToken', KEYS.joinToken),
     joinTokenFile: value('joinTokenFile', KEYS.joinTokenFile),
+    kubernetesTokenFile: value('kubernetesTokenFile', KEYS.kubernetesTokenFile),
     caHash: value('caHash', KEYS.caHash),
     caFile: value('caFile', KEYS.caFile),
     trustedPackKeys: value('trustedPackKeys', KEYS.trustedPackKeys),

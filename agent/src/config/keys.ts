@@ -156,6 +156,13 @@ export const KEYS = {
     default: '',
     description: 'A file that holds the join token. Read when the agent enrols.',
   }),
+  kubernetesTokenFile: key({
+    ...path,
+    flag: 'kubernetes-token-file',
+    default: '',
+    description:
+      'In a cluster: the projected service-account token of this pod, for the audience that the server asks for. The agent then has the identity of its node, keeps its key in memory only, and proves its node anew at half life of its certificate. `caFile` is read again for each connection.',
+  }),
   caHash: key({
     flag: 'ca-hash',
     type: 'text',

@@ -7,6 +7,7 @@ import { backoffMs } from '../link/backoff.ts';
 import { CHANNEL_OPTIONS, causeOf } from '../link/stream.ts';
 import type { Clock } from '../tasks/clock.ts';
 import type { Log } from '../telemetry/log.ts';
+import { type Credential, shown } from './credential.ts';
 import { generateKey, makeRequest } from './csr.ts';
 import type { Identity } from './identity.ts';
 import type { IdentityStore } from './identity-store.ts';
@@ -15,7 +16,7 @@ import { fetchPinnedCa } from './pin.ts';
 export interface EnrollConfig {
   readonly servers: readonly { readonly host: string; readonly port: number }[];
   readonly name: string;
-  readonly joinToken: string;
+  readonly credential: Credential;
   /** "sha256:…" of the CA's public key; or a file with the CA's certificate. One of them is needed. */
   readonly caHash: string | undefined;
   readonly caFile: string | undefined;
@@ -37,6 +38,7 @@ const TRANSIENT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'SERVER_UNREACHABLE',
   'SERVER_BUSY',
   'STORE_UNAVAILABLE',
+  'CLUSTER_UNREACHABLE',
 ]);
 
 /** SHA-256, hexadecimal: by which an agent remembers that it has used a token. */
@@ -45,15 +47,15 @@ export function hashJoinToken(token: string): string {
 }
 
 /**
- * Turns the join token into an identity, and stores it. Goes through the servers in their order and again until one answers, as
+ * Turns a join token, or the proof of a node, into an identity, and stores it. Goes through the servers in their order and again until one answers, as
  * an agent often starts before its server.
- * @throws OpenlineError SERVER_UNTRUSTED, JOIN_TOKEN_INVALID, NAME_TAKEN, REQUEST_INVALID, CONFIG_INVALID, DATA_DIR_UNUSABLE
+ * @throws OpenlineError SERVER_UNTRUSTED, JOIN_TOKEN_INVALID, NODE_NOT_ATTESTED, AGENT_REVOKED, NAME_TAKEN, REQUEST_INVALID, CONFIG_INVALID, DATA_DIR_UNUSABLE
  */
 export async function enroll(deps: EnrollDeps, config: EnrollConfig): Promise<Identity> {
   if (!config.caHash && !config.caFile) {
     throw new OpenlineError(
       'CONFIG_INVALID',
-      'caHash: is needed to enrol, so that the join token is shown to nobody but your server. ' +
+      'caHash: is needed to enrol, so that the token is shown to nobody but your server. ' +
         'Take --ca-hash from the output of `openline tokens create --join`, or give the CA’s certificate with --ca FILE.',
     );
   }
@@ -83,7 +85,7 @@ async function enrollAt(deps: EnrollDeps, config: EnrollConfig, host: string, po
     CHANNEL_OPTIONS,
   );
   try {
-    const request = { credential: { $case: 'joinToken' as const, value: config.joinToken }, csrDer, name: config.name };
+    const request = { credential: shown(config.credential), csrDer, name: config.name };
     const response = await new Promise<EnrollResponse>((resolve, reject) => {
       client.enroll(request, new Metadata(), { deadline: Date.now() + TIMEOUT_MS }, (error, value) =>
         error ? reject(readable(error, hostPort(host, port))) : resolve(value),
@@ -96,7 +98,7 @@ async function enrollAt(deps: EnrollDeps, config: EnrollConfig, host: string, po
       certificatePem: response.certificatePem,
       caPem: response.caPem,
       trustedPackKeys: response.trustedPackKeys,
-      joinTokenHash: hashJoinToken(config.joinToken),
+      joinTokenHash: config.credential.kind === 'join' ? hashJoinToken(config.credential.token) : '',
     };
     await deps.store.save(identity);
     deps.log.info({ agent: identity.agentName, agentId: identity.agentId, server: hostPort(host, port) }, 'enrolled');

@@ -46,7 +46,7 @@ function enrolled(config: Partial<EnrollConfig> = {}, signal = new AbortControll
     {
       servers: [{ host: 'localhost', port: fake.port }],
       name: 'web-1',
-      joinToken: 'secret-token',
+      credential: { kind: 'join', token: 'secret-token' },
       caHash: authority.caHash,
       caFile: undefined,
       ...config,

@@ -30,6 +30,23 @@ interface Manifest {
 const MANIFEST = 'agent.json';
 const PENDING_KEY = 'pending-key.pem';
 
+/** Forgets everything when the process ends. */
+export function memoryIdentityStore(): IdentityStore {
+  let saved: Identity | undefined;
+  let pending: string | undefined;
+  return {
+    load: async () => saved,
+    async save(identity) {
+      saved = identity;
+      pending = undefined;
+    },
+    async pendingKey(generate) {
+      pending ??= generate();
+      return pending;
+    },
+  };
+}
+
 export function createIdentityStore(dataDir: string): IdentityStore {
   const dir = join(dataDir, 'identity');
   const at = (name: string) => join(dir, name);

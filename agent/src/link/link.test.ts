@@ -118,11 +118,12 @@ describe('a link over a real socket', () => {
     expect(kindsOf(fake.streams[0])).toEqual(['hello']);
   });
 
-  it('keeps one TCP connection through heartbeats, tasks, reports, output, a fetched pack and a renewal', async () => {
+  it('keeps one TCP connection through heartbeats, tasks, reports, output, a fetched pack, a renewal and a proof of its node', async () => {
     const fake = await server({
       heartbeatMs: 50,
       fetchPack: () => ({ content: Buffer.from('pack'), signature: 's' }),
       renew: () => ({ certificatePem: 'c', caPem: 'ca' }),
+      enroll: () => ({ agentId: 'a', agentName: 'n', certificatePem: 'c', caPem: 'ca', trustedPackKeys: [] }),
     });
     const { link: line, welcomes, messages } = link([fake.address]);
     await until(() => welcomes.length === 1, 'Welcome');
@@ -132,6 +133,7 @@ describe('a link over a real socket', () => {
     expect(line.output(TaskOutput.create({ runId: 'r1', data: Buffer.alloc(100) }))).toBe(true);
     await line.fetchPack(Buffer.alloc(32));
     await line.renew(Buffer.alloc(3));
+    await line.attest(Buffer.alloc(3), 'token');
     await until(() => kindsOf(fake.streams[0]).filter((kind) => kind === 'heartbeat').length >= 5, 'five heartbeats');
     expect(kindsOf(fake.streams[0])).toEqual(expect.arrayContaining(['taskReports', 'taskOutput']));
     expect(fake.streams).toHaveLength(1);

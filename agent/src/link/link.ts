@@ -62,6 +62,8 @@ export interface Link extends Uplink {
   fetchPack(digest: Uint8Array): Promise<FetchPackResponse>;
   /** @throws OpenlineError SERVER_UNREACHABLE without a session; ServiceError */
   renew(csrDer: Uint8Array): Promise<RenewResponse>;
+  /** @throws OpenlineError SERVER_UNREACHABLE without a session; ServiceError */
+  attest(csrDer: Uint8Array, kubernetesToken: string): Promise<RenewResponse>;
   readonly state: LinkState;
   /** Says Goodbye, lets the stream run out, and never dials again. */
   stop(reason: string): Promise<void>;
@@ -294,6 +296,7 @@ export function createLink(deps: LinkDeps, config: LinkConfig): Link {
     },
     fetchPack: async (digest) => connected().fetchPack(digest),
     renew: async (csrDer) => connected().renew(csrDer),
+    attest: async (csrDer, token) => connected().attest(csrDer, token),
     async stop(reason) {
       session?.outbox.control({ kind: { $case: 'goodbye', value: { reason } } });
       feed({ kind: 'stop' });

@@ -1,5 +1,11 @@
 import { type ChannelCredentials, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import type { AgentMessage, FetchPackResponse, RenewResponse, ServerMessage } from '@openline/proto/agent';
+import type {
+  AgentMessage,
+  EnrollResponse,
+  FetchPackResponse,
+  RenewResponse,
+  ServerMessage,
+} from '@openline/proto/agent';
 import { AgentServiceClient } from '@openline/proto/agent';
 import { ERROR_CODE_METADATA } from '@openline/proto/errors';
 import { MAX_SERVER_MESSAGE_BYTES } from '@openline/proto/limits';
@@ -23,6 +29,8 @@ export interface Stream {
   fetchPack(digest: Uint8Array): Promise<FetchPackResponse>;
   /** Over the connection of the stream. @throws ServiceError */
   renew(csrDer: Uint8Array): Promise<RenewResponse>;
+  /** Proves the node anew over the connection of the stream. @throws ServiceError */
+  attest(csrDer: Uint8Array, kubernetesToken: string): Promise<RenewResponse>;
   /** Says what is still to be said, then closes; at the latest after `graceMs`. */
   finish(graceMs: number): Promise<void>;
   /** At once. */
@@ -100,6 +108,11 @@ export const openStream: OpenStream = (address, identity, events) => {
       unary<RenewResponse>((answer) =>
         client.renew({ csrDer: Buffer.from(csrDer) }, new Metadata(), deadline(), answer),
       ),
+    attest: (csrDer, value) =>
+      unary<EnrollResponse>((answer) => {
+        const credential = { $case: 'kubernetesToken' as const, value };
+        client.enroll({ credential, csrDer: Buffer.from(csrDer), name: '' }, new Metadata(), deadline(), answer);
+      }),
     finish(graceMs) {
       if (over) return Promise.resolve();
       return new Promise((resolve) => {

@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs';
+import { OpenlineError } from '@openline/proto/errors';
+import type { Log } from '../telemetry/log.ts';
+import { type Credential, type CredentialConfig, credentialOf } from './credential.ts';
+import { hashJoinToken } from './enroll.ts';
+import type { Identity } from './identity.ts';
+import { createIdentityStore, type IdentityStore, memoryIdentityStore } from './identity-store.ts';
+
+export interface IdentityKeeper {
+  /** For the next connection. */
+  current(): Identity;
+  /** A refused identity is not the end where a token waits that was not used yet. @returns false when there is none */
+  again(): Promise<boolean>;
+  replace(identity: Identity): void;
+  readonly store: IdentityStore;
+}
+
+export interface IdentityKeeperConfig extends CredentialConfig {
+  readonly dataDir: string;
+  readonly caFile: string | undefined;
+}
+
+/**
+ * Finds the identity of this machine, or gets one.
+ * @throws OpenlineError CONFIG_INVALID, and what `enrollWith` throws
+ */
+export async function keepIdentity(
+  log: Log,
+  config: IdentityKeeperConfig,
+  enrollWith: (credential: Credential, store: IdentityStore) => Promise<Identity>,
+): Promise<IdentityKeeper> {
+  // A node's is proved anew by every process: there is no key on a disk.
+  const isNode = config.kubernetesTokenFile !== undefined;
+  const store = isNode ? memoryIdentityStore() : createIdentityStore(config.dataDir);
+  let identity = await store.load();
+  identity ??= await enrollWith(credentialOf(config) ?? needToken(config.dataDir), store);
+  let kept: Identity = identity;
+  let enrolling: Promise<boolean> | undefined;
+
+  async function enrollAgain(): Promise<boolean> {
+    const credential = credentialOf(config);
+    if (credential === undefined) return false;
+    if (credential.kind === 'join' && hashJoinToken(credential.token) === kept.joinTokenHash) return false;
+    log.info({}, 'this identity is not accepted any more: getting a new one');
+    kept = await enrollWith(credential, store);
+    return true;
+  }
+
+  return {
+    current() {
+      // In a cluster the authority comes in a file that follows it when it is replaced.
+      const caPem = isNode && config.caFile !== undefined ? readIfThere(config.caFile) : undefined;
+      if (caPem !== undefined && caPem !== kept.caPem) kept = { ...kept, caPem };
+      return kept;
+    },
+    again() {
+      enrolling ??= enrollAgain().finally(() => {
+        enrolling = undefined;
+      });
+      return enrolling;
+    },
+    replace(next) {
+      kept = next;
+    },
+    store,
+  };
+}
+
+function readIfThere(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8') || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function needToken(dataDir: string): never {
+  throw new OpenlineError(
+    'CONFIG_INVALID',
+    `joinToken: is needed, as there is no identity in ${dataDir}. Make one with \`openline tokens create --join\`, ` +
+      'and start the agent with --join-token and --ca-hash as it prints them.',
+  );
+}
