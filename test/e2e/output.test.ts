@@ -144,12 +144,15 @@ describe('a task that does not want to end', () => {
     await untilDead(await childOf(run?.id ?? ''));
   });
 
-  it('and leaves a child in a session of its own: the result does not wait for it', async () => {
+  it('and leaves a child in a session of its own: the result does not wait for it, and the output says so', async () => {
     const startMs = performance.now();
     const { run } = await server.operator.run('test/forker', onLoud({ ms: 20_000, 'own-session': true }));
     expect(performance.now() - startMs).toBeLessThan(10_000);
     expect(run?.counts).toEqual([{ state: 5, count: 1 }]);
     process.kill(await childOf(run?.id ?? ''), 'SIGKILL');
+    expect(`${await outputOf(run?.id ?? '')}`).toContain(
+      '[openline: output may be incomplete: a process that the task left',
+    );
   });
 
   it('and ignores TERM: KILL ends it after the grace, by timeout and by cancelling', async () => {

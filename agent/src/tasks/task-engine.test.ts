@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { TaskEnd } from '@openline/proto/agent';
+import { OutputStream, TaskEnd } from '@openline/proto/agent';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from './clock.ts';
 import type { TaskEngine } from './engine.ts';
@@ -337,10 +337,17 @@ describe('stopping a task', () => {
     expect(isAlive(Number(seen.output('run-1')))).toBe(false);
   });
 
-  it('whose descendant went to another session and holds the pipes ends within seconds', async () => {
-    const it = await start(tasksOf(shell('setsid sleep 6 & echo $!; exit 0')));
+  it('whose descendant went to another session and holds the pipes ends within seconds, and its output says so', async () => {
+    const leave = `setsid sh -c 'echo $$ >left; exec sleep 20' & until [ -s left ]; do sleep 0.05; done; cat left`;
+    const it = await start(tasksOf(shell(leave)));
     it.offer([offerOf('run-1')]);
-    expect(await seen.result('run-1', 5_000)).toMatchObject({ end: TaskEnd.TASK_END_SUCCEEDED });
+    const { end, outputBytes } = await seen.result('run-1', 9_000);
+    expect(end).toBe(TaskEnd.TASK_END_SUCCEEDED);
+    await until(() => BigInt(seen.output('run-1').length) === outputBytes);
+    process.kill(Number.parseInt(seen.output('run-1', OutputStream.OUTPUT_STREAM_STDOUT), 10), 'SIGKILL');
+    expect(seen.output('run-1', OutputStream.OUTPUT_STREAM_STDERR)).toMatch(
+      /^\n\[openline: output may be incomplete: .*\]\n$/,
+    );
   });
 });
 

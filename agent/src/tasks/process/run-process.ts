@@ -37,9 +37,18 @@ export interface ProcessHandler {
 const LEFTOVER_GRACE_MS = 1_000;
 /** After KILL; what is still there hangs in the kernel or belongs to another user. */
 const AFTER_KILL_MS = 500;
-/** A descendant in another session may hold the pipes open for ever. */
-const EOF_WAIT_MS = 2_000;
 const POLL_MS = 20;
+/**
+ * A descendant in another session may hold the pipes open for ever: we look so often, 2 s on a machine that has time. Looks and not time:
+ * between two of them whatever is in the pipes is read, and a machine that was busy or asleep has had no chance to.
+ */
+const EOF_LOOKS = 100;
+/** What waited in the pipe while we waited for our own disk. */
+const LOOKS_AFTER_HOLD = 5;
+
+/** In the task's standard error, where everybody sees it who sees the output. */
+const LEFT_OPEN =
+  '\n[openline: output may be incomplete: a process that the task left behind still holds it open; what that writes from now on is not kept]\n';
 
 /**
  * @throws OpenlineError SPAWN_FAILED, ARGUMENT_TOO_LONG, PARAMETERS_INVALID (a NUL byte); nothing was started
@@ -159,17 +168,17 @@ function supervise(
   function gone(): void {
     groupGone = true;
     finishWhenDone();
-    if (!ended) waitForEof(clock.nowMs() + EOF_WAIT_MS);
+    if (!ended) waitForEof(EOF_LOOKS);
   }
 
-  /** Time during which our own disk keeps us from reading does not count. */
-  function waitForEof(untilMs: number): void {
+  function waitForEof(looks: number): void {
     clock.after(POLL_MS, () => {
       if (ended) return;
-      if (held > 0) return waitForEof(untilMs + POLL_MS);
-      if (clock.nowMs() < untilMs) return waitForEof(untilMs);
+      if (held > 0) return waitForEof(Math.max(looks, LOOKS_AFTER_HOLD));
+      if (looks > 0) return waitForEof(looks - 1);
       for (const pipe of pipes) pipe.destroy();
       closed = true;
+      void handler.onOutput(OutputStream.OUTPUT_STREAM_STDERR, Buffer.from(LEFT_OPEN));
       finishWhenDone();
     });
   }
