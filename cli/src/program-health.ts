@@ -19,6 +19,7 @@ function addHealthCommands(program: Command, { io, output, flagsOf, run }: Tools
     .command('list', { isDefault: true })
     .alias('ls')
     .description('count the fleet and its groups, and list agents, the worst first: those that are not healthy')
+    .argument('[agent]', 'one agent, as `health show`')
     .option('--on <targets>', 'only these agents, e.g. role=web,os=linux')
     .option(
       '--state <states>',
@@ -27,8 +28,8 @@ function addHealthCommands(program: Command, { io, output, flagsOf, run }: Tools
     .option('-n, --limit <count>', 'at most so many agents', '50')
     .option('-w, --watch', 'show it as it changes')
     .addOption(output())
-    .action(async (flags: HealthFlags, command: Command) =>
-      run((await import('./commands/health.ts')).showHealth(flags, flagsOf(command), io)),
+    .action(async (agent: string | undefined, flags: HealthFlags, command: Command) =>
+      run((await import('./commands/health.ts')).showHealth(agent, flags, flagsOf(command), io)),
     );
   health
     .command('show')

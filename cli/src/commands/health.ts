@@ -38,14 +38,22 @@ export interface HealthFlags extends OutputFlag {
 const ILL = BUCKETS.filter((bucket) => bucket !== 'healthy');
 const RECONNECT_MS = 1_000;
 
-export function showHealth(flags: HealthFlags, global: GlobalFlags, io: Io): Promise<number> {
+/** @param agent one of them, in detail */
+export function showHealth(
+  agent: string | undefined,
+  flags: HealthFlags,
+  global: GlobalFlags,
+  io: Io,
+): Promise<number> {
+  if (agent !== undefined) return showOne(agent, flags, global, io);
   const limit = Number(flags.limit);
   if (!Number.isInteger(limit) || limit < 1) throw usageError('--limit is not a whole number above 0');
   const states = statesOf(flags.state);
-  if (flags.watch === true) return watchHealth(flags, global, io);
+  if (flags.watch === true) return watchHealth(flags, states, global, io);
   return withClient(global, io, async (client) => {
     const { fleet, groups } = await client.unary(HealthServiceService.getHealth, {});
-    const { agents, more } = await listAgents(client, { targets: flags.on ?? '', states, limit });
+    const targets = flags.on ?? '';
+    const { agents, more } = await listAgents(client, { targets, states, limit });
     const view = {
       fleet: fleet === undefined ? null : groupHealthView(fleet),
       groups: groups.map(groupHealthView),
@@ -54,11 +62,25 @@ export function showHealth(flags: HealthFlags, global: GlobalFlags, io: Io): Pro
     if (flags.output === 'jsonl') await printItems(io, 'jsonl', typedItems(view));
     else if (flags.output !== 'table') await printDocument(io, flags.output, view);
     else {
-      printLines(io, renderHealth(view, io));
+      printLines(io, renderHealth(targets === '' ? view : { fleet: null, groups: [], agents }, io));
+      if (targets !== '' && agents.length === 0) io.err.write(`${await whyNone(client, targets)}\n`);
       if (more) io.err.write(`there are more: --limit ${limit * 10}, or narrow them down with --on and --state\n`);
     }
     return EXIT.ok;
   });
+}
+
+function showOne(agent: string, flags: HealthFlags, global: GlobalFlags, io: Io): Promise<number> {
+  if (flags.on !== undefined) throw usageError('the agent and --on are two ways to say which', 'Give one.');
+  if (flags.watch !== true) return showAgentHealth(agent, flags, global, io);
+  return watchHealth({ ...flags, on: `name=${agent}` }, statesOf(flags.state ?? 'all'), global, io);
+}
+
+async function whyNone(client: OperatorClient, targets: string): Promise<string> {
+  const { agents } = await listAgents(client, { targets, states: [], limit: 1 });
+  return agents.length === 0
+    ? `no agent matches «${targets}»`
+    : 'none of these agents is in such a state; `--state all` shows them';
 }
 
 interface HealthDocument {
@@ -77,11 +99,12 @@ function typedItems({ fleet, groups, agents }: HealthDocument): unknown[] {
 
 function renderHealth({ fleet, groups, agents }: HealthDocument, io: Io): string[] {
   const screen = io.out.screen();
-  return [
-    ...(fleet === null ? [] : renderFleet(fleet, screen)),
-    ...(groups.length === 0 ? [] : ['', ...renderGroups(groups, screen)]),
-    ...(agents.length === 0 ? [] : ['', ...renderAgentHealth(agents, screen, io.nowMs())]),
+  const parts = [
+    fleet === null ? [] : renderFleet(fleet, screen),
+    groups.length === 0 ? [] : renderGroups(groups, screen),
+    agents.length === 0 ? [] : renderAgentHealth(agents, screen, io.nowMs()),
   ];
+  return parts.filter((part) => part.length > 0).flatMap((part, index) => (index === 0 ? part : ['', ...part]));
 }
 
 function statesOf(text: string | undefined): string[] {
@@ -111,15 +134,19 @@ async function listAgents(
 }
 
 /** Ends by Ctrl-C: exit code 0. Goes on when the server is back. On a terminal it is redrawn; elsewhere each change is a line. */
-function watchHealth(flags: HealthFlags, global: GlobalFlags, io: Io): Promise<number> {
+function watchHealth(flags: HealthFlags, states: readonly string[], global: GlobalFlags, io: Io): Promise<number> {
   if (flags.output !== 'table' && flags.output !== 'jsonl')
     throw usageError(`a watch has no end, so -o ${flags.output} would never be written`, 'Use -o jsonl.');
-  const states = statesOf(flags.state);
+  const narrowed = flags.on !== undefined;
   return withClient(global, io, async (client) => {
     const stop = new AbortController();
     const off = io.onInterrupt(() => stop.abort());
     const live = flags.output === 'table' && io.out.screen().isTTY ? createLiveView(io.out) : undefined;
     const board = createBoard();
+    const shown = (): HealthDocument => {
+      const view = board.view(states, Number(flags.limit));
+      return narrowed ? { ...view, fleet: null, groups: [] } : view;
+    };
     let connected = false;
     try {
       while (!stop.signal.aborted) {
@@ -130,13 +157,13 @@ function watchHealth(flags: HealthFlags, global: GlobalFlags, io: Io): Promise<n
             const changed = board.take(update);
             if (flags.output === 'jsonl') io.out.write(changed.map((item) => `${JSON.stringify(item)}\n`).join(''));
             else if (live !== undefined) {
-              if (update.complete) live.draw(fitting(renderHealth(board.view(states, Number(flags.limit)), io), io));
+              if (update.complete) live.draw(fitting(renderHealth(shown(), io), io));
             } else if (!update.snapshot)
               printLines(
                 io,
                 changed.flatMap((item) => changeLine(item, io)),
               );
-            else if (update.complete) printLines(io, renderHealth(board.view(states, Number(flags.limit)), io));
+            else if (update.complete) printLines(io, renderHealth(shown(), io));
             await io.out.drained();
           }
         } catch (error) {
@@ -223,8 +250,9 @@ export function showAgentHealth(name: string, flags: OutputFlag, global: GlobalF
       ...found.evidence.map((note) => `${''.padEnd(14)}${printable(note)}`),
       ...(agent.maintenanceId === null ? [] : [line('maintenance', agent.maintenanceId)]),
       ...(heartbeat === null ? [] : renderHeartbeat(heartbeat)),
-      'monitors:',
-      ...(monitors.length === 0 ? ['  none'] : renderMonitors(monitors, io.out.screen(), nowMs)),
+      ...(monitors.length === 0
+        ? [line('monitors', 'none has said anything')]
+        : ['', ...renderMonitors(monitors, false, io.out.screen(), nowMs)]),
     ]);
     return EXIT.ok;
   });

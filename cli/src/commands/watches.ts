@@ -5,7 +5,6 @@ import type { Io } from '../io.ts';
 import { printDocument, printItems, printLines } from '../render/document.ts';
 import { renderLayers, renderMonitors, renderWatches, settingsText } from '../render/health.ts';
 import { printable } from '../render/text.ts';
-import { formatAge } from '../render/time.ts';
 import { HEALTH, type HealthState, layerView, type MonitorView, monitorView, watchView } from '../views/health.ts';
 import { iso } from '../views/values.ts';
 import { type GlobalFlags, type OutputFlag, withClient } from './context.ts';
@@ -30,7 +29,8 @@ export function listRules(
 
 /** `web-1` and `name=web-1` name one agent; anything else is an expression. */
 function agentName(text: string): string | undefined {
-  return /^(?:name==?)?([\w.-]+)$/.exec(text.trim())?.[1];
+  const name = /^(?:name==?)?([\w.-]+)$/.exec(text.trim())?.[1];
+  return name === 'all' ? undefined : name;
 }
 
 function notOneAgent(what: string): never {
@@ -99,24 +99,24 @@ export function listMonitors(
     } while (pageToken !== '' && monitors.length < limit);
     if (flags.output !== 'table') await printItems(io, flags.output, monitors);
     else {
-      if (monitors.length > 0) printLines(io, renderMonitors(monitors, io.out.screen(), io.nowMs()));
+      const asksOne = agent !== undefined && states.length === 0;
+      const others = asksOne ? await othersOf(client, agent, watch ?? '', monitors) : [];
+      if (monitors.length > 0) printLines(io, renderMonitors(monitors, true, io.out.screen(), io.nowMs()));
       else
         io.err.write(
           'no monitor has said anything of this\n→ `openline monitors --available` lists those of the packs\n',
         );
       if (pageToken !== '') io.err.write(`there are more: --limit ${limit * 10}, or narrow them down\n`);
-      if (agent !== undefined && states.length === 0) await tellOthers(client, agent, watch ?? '', monitors, io);
+      if (others.length > 0) printLines(io, ['', ...renderWatches(others, true, io.out.screen())]);
     }
     return EXIT.ok;
   });
 }
 
 /** Of one agent also the monitors that have no state there, and why. */
-async function tellOthers(client: OperatorClient, agent: string, watch: string, shown: readonly MonitorView[], io: Io) {
+async function othersOf(client: OperatorClient, agent: string, watch: string, shown: readonly MonitorView[]) {
   const known = new Set(shown.map(({ monitor }) => monitor));
-  const others = (await readWatches(client, { kind: 'monitor', agent, watch })).filter(({ name }) => !known.has(name));
-  if (others.length === 0) return;
-  printLines(io, ['', ...renderWatches(others, true, io.out.screen())]);
+  return (await readWatches(client, { kind: 'monitor', agent, watch })).filter(({ name }) => !known.has(name));
 }
 
 function statesOf(text: string | undefined) {
@@ -156,8 +156,7 @@ export function resetMonitor(
       await printDocument(io, flags.output, { agent, monitor, requested, waiting, expiresAt });
     } else if (!requested) io.err.write(`${monitor} is not ill on ${agent}: there is nothing to reset\n`);
     else if (waiting) {
-      const until = formatAge(Number(answer.expiresUnixMs), io.nowMs());
-      io.out.write(`${agent} is away: ${monitor} is reset when it is back, if that is before ${until}\n`);
+      io.out.write(`${agent} is away: ${monitor} is reset when it is back; it waits until ${expiresAt}\n`);
     } else io.out.write(`${monitor} is being reset on ${agent}\n`);
     return EXIT.ok;
   });

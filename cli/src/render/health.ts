@@ -17,7 +17,7 @@ import { at } from '../views/values.ts';
 import type { Paint } from './states.ts';
 import { type Column, renderTable } from './table.ts';
 import { fit, formatCount, plural, printable } from './text.ts';
-import { formatAge, formatDuration } from './time.ts';
+import { formatAge, formatExact } from './time.ts';
 
 function bucketPaint(bucket: Bucket, color: boolean): Paint {
   const paint = createColors(color);
@@ -92,8 +92,8 @@ export function renderHealthChange(agent: AgentHealthView, screen: Screen): stri
 export function renderHeartbeat(heartbeat: HeartbeatView): string[] {
   const { intervalMs, silenceMs, stoppedAfterMs, alert, severity, layers } = heartbeat;
   return [
-    `heartbeat:    every ${formatDuration(intervalMs)}; lost after ${formatDuration(silenceMs)} of silence; ` +
-      `when stopped, after ${stoppedAfterMs === null ? 'any time' : formatDuration(stoppedAfterMs)}`,
+    `heartbeat:    every ${formatExact(intervalMs)}; lost after ${formatExact(silenceMs)} of silence; ` +
+      `when it was stopped: ${stoppedAfterMs === null ? 'never' : `after ${formatExact(stoppedAfterMs)}`}`,
     `alert:        ${alert ? severity : 'none'}`,
     ...(layers.length === 0
       ? ['because:      the server’s configuration says so']
@@ -107,18 +107,22 @@ export function renderLayers(layers: readonly LayerView[]): string[] {
       `  ${layer.name}: on ${layer.on} (${layer.specificity}${layer.priority === 0 ? '' : `, priority ${layer.priority}`})${layer.reason === null ? '' : `: ${layer.reason}`}`,
     ),
     ...layer.fields.map(({ name, value, overruledBy }) =>
-      printable(
-        `    ${name} = ${typeof value === 'string' ? value : JSON.stringify(value)}${overruledBy === null ? '' : `, overruled by ${overruledBy}`}`,
-      ),
+      printable(`    ${settingText(name, value, ' = ')}${overruledBy === null ? '' : `, overruled by ${overruledBy}`}`),
     ),
   ]);
 }
 
-export function renderMonitors(monitors: readonly MonitorView[], screen: Screen, nowMs: number): string[] {
+/** @param ofMany false: all are of one agent, which is named already */
+export function renderMonitors(
+  monitors: readonly MonitorView[],
+  ofMany: boolean,
+  screen: Screen,
+  nowMs: number,
+): string[] {
   const paintOf = (state: HealthState, stale: boolean): Paint =>
     stale ? createColors(screen.color).gray : bucketPaint(state, screen.color);
   const columns: Column<MonitorView>[] = [
-    { title: 'AGENT', cell: (monitor) => monitor.agent, shrinks: true },
+    ...(ofMany ? [{ title: 'AGENT', cell: (monitor: MonitorView) => monitor.agent, shrinks: true }] : []),
     { title: 'MONITOR', cell: (monitor) => monitor.monitor, shrinks: true },
     { title: 'INSTANCE', cell: (monitor) => monitor.instance ?? '', shrinks: true },
     {
@@ -159,8 +163,24 @@ export function renderWatches(watches: readonly WatchView[], onAgent: boolean, s
 export function settingsText({ settings, overridden }: WatchView): string {
   if (typeof settings !== 'object' || settings === null) return '';
   return Object.entries(settings)
-    .map(([key, value]) => `${key}=${String(value)}${overridden.includes(key) ? '*' : ''}`)
+    .map(([key, value]) => `${settingText(key, value, '=')}${overridden.includes(key) ? '*' : ''}`)
     .join(' ');
+}
+
+/** Times of what is watched, as a file names them. A pack's own settings stay as they are. */
+const TIMES: ReadonlyMap<string, string> = new Map([
+  ['every_ms', 'every'],
+  ['threshold.within_ms', 'threshold.within'],
+  ['absence.within_ms', 'absence.within'],
+  ['reset.after_ms', 'resetAfter'],
+  ['interval_ms', 'interval'],
+  ['stopped_after_ms', 'stoppedAfter'],
+]);
+
+function settingText(name: string, value: unknown, equals: string): string {
+  const time = TIMES.get(name);
+  if (time !== undefined && typeof value === 'number') return `${time}${equals}${formatExact(value)}`;
+  return `${name}${equals}${typeof value === 'string' ? value : JSON.stringify(value)}`;
 }
 
 export function renderMaintenances(maintenances: readonly MaintenanceView[], screen: Screen, nowMs: number): string[] {

@@ -252,7 +252,10 @@ const LOST = {
 
 function lineReason({ state }: Line): string {
   if (state.kind === 'up') return '';
-  return state.kind === 'down' ? LOST[state.verdict] : AWAY[state.loss.ended];
+  if (state.kind !== 'down') return AWAY[state.loss.ended];
+  const { verdict, cover } = state;
+  if (cover.kind !== 'outage') return LOST[verdict];
+  return `${LOST[verdict]}; lost together with ${cover.key === ALL ? 'others' : `others of ${cover.key}`}`;
 }
 
 function illReason({ critical, warning, unknown }: IllCounts): string {

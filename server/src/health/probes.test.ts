@@ -61,6 +61,7 @@ describe('the nodes of the cluster', () => {
     onTestFinished(() => rmSync(account, { recursive: true }));
     writeFileSync(join(account, 'ca.crt'), tls.certificatePem);
     writeFileSync(join(account, 'token'), 'secret\n');
+    writeFileSync(join(account, 'namespace'), 'openline');
     const env = { KUBERNETES_SERVICE_HOST: 'localhost', KUBERNETES_SERVICE_PORT: String(port) };
     return {
       nodes: kubernetesNodes(openClusterApi(env, { account, timeoutMs: 1_000 })) ?? expect.fail(),

@@ -43,7 +43,8 @@ export function createProber(nodes: NodeReader | undefined, { timeoutMs }: Probe
         notes.push(`its address «${remoteAddress}» cannot be read, so nothing was asked there`);
       else if (shared)
         notes.push(`${address.host} is also the address of agents on other hosts: a gateway may answer for it`);
-      if (tcp !== undefined) notes.push(`TCP to ${remoteAddress}: ${tcp.note}`);
+      if (tcp !== undefined)
+        notes.push(`TCP to ${remoteAddress}: ${shared ? tcp.note.replace(NODE_THERE, '') : tcp.note}`);
       if (icmp?.kind === 'answer') notes.push(`ping: ${icmp.answers ? 'it answers' : 'no answer'}`);
       else if (address !== undefined) notes.push(`ping: skipped, ${noPing}`);
       if (ready !== undefined) notes.push(`Kubernetes: ${ready.note}`);
@@ -68,6 +69,9 @@ function parseAddress(text: string): Address | undefined {
   return isIP(host) === 0 || Number(port) > 65_535 ? undefined : { host, port: Number(port) };
 }
 
+/** Unless somebody else has the address too. */
+const NODE_THERE = ', so the node is there';
+
 /** No port of the node need be open: a kernel that is there refuses. */
 function connect({ host, port }: Address, timeoutMs: number): Promise<{ state: Evidence['tcp']; note: string }> {
   return new Promise((resolve) => {
@@ -78,12 +82,12 @@ function connect({ host, port }: Address, timeoutMs: number): Promise<{ state: E
       resolve({ state, note });
     };
     const timer = setTimeout(() => done('silent', `no answer within ${timeoutMs} ms`), timeoutMs);
-    socket.on('connect', () => done('accepted', 'accepted, so the node is there'));
+    socket.on('connect', () => done('accepted', `accepted${NODE_THERE}`));
     socket.on('error', (error: NodeJS.ErrnoException) => {
       switch (error.code) {
         case 'ECONNREFUSED':
         case 'ECONNRESET':
-          return done('refused', 'refused, so the node is there');
+          return done('refused', `refused${NODE_THERE}`);
         case 'EHOSTUNREACH':
         case 'EHOSTDOWN':
           return done('host-unreachable', 'the network says that the host is not there');
