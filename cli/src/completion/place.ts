@@ -52,6 +52,7 @@ const BY_COMMAND: Readonly<Record<string, Kind>> = {
   'context set': 'contexts',
   completion: 'shells',
   'channels test': 'channels',
+  'health list': 'agents',
   'health show': 'agents',
   'monitors list': 'watches',
   'monitors reset': 'watches',
