@@ -8,6 +8,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{proto,packs,server,agent,cli,scripts,test/{harness,bench,demo}}/**/*.test.ts'],
+          globalSetup: ['server/src/db/testing-cluster.ts'],
           testTimeout: 10_000,
           // Vitest's own default leaves one processor idle: on two, that is half of them.
           maxWorkers: Math.max(2, availableParallelism()),
