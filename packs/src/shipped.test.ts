@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
@@ -215,9 +215,18 @@ describe.runIf(onLinux)('the checks of the linux pack', () => {
     expect(closed).toMatchObject({ exitCode: 1, stderr: `127.0.0.1 port ${closedPort}: Connection refused\n` });
   });
 
-  it('find who listens on a port', async () => {
+  it('find who listens on a port, however many connections there are', { timeout: 20_000 }, async () => {
+    const listener = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const many = (listener.address() as AddressInfo).port;
+    const sockets = Array.from({ length: 1_500 }, () => connect(many, '127.0.0.1').on('error', () => {}));
+    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
     const { stdout } = await runTask(task('linux', 'listening-ports'), {});
-    expect(stdout).toMatch(new RegExp(`^tcp +127\\.0\\.0\\.1:${port} .*\\(${process.pid}\\)$`, 'm'));
+    for (const socket of sockets) socket.destroy();
+    listener.close();
+    for (const each of [port, many])
+      expect(stdout).toMatch(new RegExp(`^tcp +127\\.0\\.0\\.1:${each} .*\\(${process.pid}\\)$`, 'm'));
+    expect(stdout.split('\n').filter((line) => line.includes(`:${many} `))).toHaveLength(1);
   });
 
   it('look at status and text of an HTTP answer', async () => {
