@@ -7,7 +7,7 @@ export interface GroupCount {
   readonly missed: number;
   /** Members that are there, or were until just now. */
   readonly base: number;
-  /** Members that an alert of this group tells of already. */
+  /** Members that an alert of this group tells of already, if it has grown of late: others may follow. */
   readonly listed: number;
 }
 

@@ -226,6 +226,15 @@ describe('agents of one rack', () => {
     f.pass(65);
     expect(f.alerts()).toEqual(['rack=r: r000,r001,r002,r003,r004']);
   });
+  it('that are lost for themselves long after the rest have alerts of their own', () => {
+    const f = fleet(rack('r', 6));
+    for (let i = 0; i < 5; i++) f.lose(`r00${i}`);
+    f.pass(70);
+    f.pass(600);
+    f.lose('r005');
+    f.pass(70);
+    expect(f.alerts()).toEqual(['r005', 'rack=r: r000,r001,r002,r003,r004']);
+  });
   it('that are lost one after the other, each for itself, have alerts of their own', () => {
     const f = fleet([...rack('r', 5), ...rack('s', 20)]);
     for (let i = 0; i < 5; i++) {

@@ -101,7 +101,7 @@ export class Lines {
       const group = agent.groups.find((each) => each.key === key);
       // The group is none any more: as if it had been lost for itself.
       const known: Cover = key === undefined || group !== undefined ? cover : { kind: 'own', suppressed: false };
-      if (group !== undefined) this.#outages.list(group, [agent.id], loss.sinceUnixMs);
+      if (group !== undefined) this.#outages.list(group, [agent.id], loss.sinceUnixMs, now.ms);
       this.#become(line, { kind: 'down', loss, cover: known, verdict, evidence: undefined });
     }
     this.changedLines.delete(agent.id);
@@ -194,7 +194,7 @@ export class Lines {
       } else if (state.kind === 'missed' && decidedAtMs(agent, state.missedMs, this.#policy.settleMs) <= nowMs)
         due.push(line);
     }
-    this.#decide(due);
+    this.#decide(due, nowMs);
     for (const id of this.#outages.dissolve(nowMs, this.#policy.graceMs)) {
       const line = this.#lines.get(id);
       if (line?.state.kind === 'down') this.#cover(line, this.#ownCover(line));
@@ -202,11 +202,11 @@ export class Lines {
     return missed;
   }
 
-  #decide(due: readonly Held[]): void {
+  #decide(due: readonly Held[], nowMs: number): void {
     // Counted once, before anything is decided: the order does not matter.
     const counts = new Map<string, GroupCount>();
     const countOf = (key: string): GroupCount => {
-      const count = counts.get(key) ?? this.#count(key);
+      const count = counts.get(key) ?? this.#count(key, nowMs);
       counts.set(key, count);
       return count;
     };
@@ -215,7 +215,7 @@ export class Lines {
       if (line.state.kind !== 'missed') continue;
       const group = countsInGroups(line) ? explaining(line.agent, countOf) : undefined;
       if (group === undefined) this.#cover(line, this.#ownCover(line));
-      else this.#coverGroup(group);
+      else this.#coverGroup(group, nowMs);
     }
   }
 
@@ -224,11 +224,11 @@ export class Lines {
     return agent.heartbeat.alert && !isRemoved(state) ? { kind: 'own', suppressed: maintained } : { kind: 'none' };
   }
 
-  #coverGroup(group: GroupRef): void {
+  #coverGroup(group: GroupRef, nowMs: number): void {
     const lost = [...(this.#members.get(group.key) ?? [])].filter(isMissed);
     const since = lost.flatMap(({ state }) => (state.kind === 'missed' ? [state.loss.sinceUnixMs] : []));
     const ids = lost.map(({ agent }) => agent.id);
-    this.#outages.list(group, ids, Math.min(...since));
+    this.#outages.list(group, ids, Math.min(...since), nowMs);
     for (const line of lost) this.#cover(line, { kind: 'outage', key: group.key });
   }
 
@@ -247,7 +247,7 @@ export class Lines {
     this.#become(line, { kind: 'missed', loss, evidence, missedMs: nowMs });
   }
 
-  #count(key: string): GroupCount {
+  #count(key: string, nowMs: number): GroupCount {
     let missed = 0;
     let base = 0;
     for (const line of this.#members.get(key) ?? []) {
@@ -255,7 +255,7 @@ export class Lines {
       base++;
       if (line.state.kind === 'missed') missed++;
     }
-    return { missed, base, listed: this.#outages.get(key)?.members.size ?? 0 };
+    return { missed, base, listed: this.#outages.listed(key, nowMs) };
   }
 
   #peersOf(line: Held): Peers {

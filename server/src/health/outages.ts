@@ -13,9 +13,14 @@ export interface Outage {
 interface Held extends Outage {
   readonly members: Set<string>;
   lost: number;
+  /** When the last one joined, on the monotonic clock. */
+  grewMs: number;
   /** So few are left since then. */
   fewSinceMs: number | undefined;
 }
+
+/** What is lost later than this after the last one that was listed has a reason of its own, and must not go under in the alert of the others. */
+const FOLLOWS_MS = 600_000;
 
 /** The open outages. It stays open until the last member is back; the last few get alerts of their own after a while. */
 export class Outages {
@@ -28,17 +33,25 @@ export class Outages {
     return this.#open.values();
   }
 
-  list(group: GroupRef, agentIds: readonly string[], sinceUnixMs: number): void {
+  list(group: GroupRef, agentIds: readonly string[], sinceUnixMs: number, nowMs: number): void {
     const outage = this.#open.get(group.key) ?? {
       group,
       members: new Set<string>(),
       lost: 0,
       sinceUnixMs,
+      grewMs: nowMs,
       fewSinceMs: undefined,
     };
     this.#open.set(group.key, outage);
     for (const id of agentIds) outage.members.add(id);
+    outage.grewMs = nowMs;
     outage.lost = Math.max(outage.lost, outage.members.size);
+  }
+
+  /** How many are away in an outage of the group that others may follow into. */
+  listed(key: string, nowMs: number): number {
+    const outage = this.#open.get(key);
+    return outage !== undefined && nowMs - outage.grewMs <= FOLLOWS_MS ? outage.members.size : 0;
   }
 
   back(key: string, agentId: string): void {
