@@ -33,17 +33,23 @@ type Crash = (typeof CRASHES)[number];
 /** The channel's: so many mails may be under way when something dies. */
 const CONCURRENCY = 4;
 
-/** Its events are told apart by their message; those of `utility` are, too, but it raises one alert for each level and second. */
+/**
+ * Its events are told apart by their message; those of `utility` are, too, but it raises one alert for each level and second. A rule for each
+ * round: of one rule, no more than 500 alerts are open apart.
+ */
 const PACK = `apiVersion: openline.dev/v1
 kind: Pack
 metadata: { name: chain, version: 1.0.0, title: Chain, description: For a test. }
 rules:
-  each:
+${Array.from(
+  { length: ROUNDS },
+  (_, round) => `  each-${round}:
     title: Each
     description: Every event is an alert of its own.
-    on: { log: agent, id: chain }
+    on: { log: agent, id: chain-${round} }
     alert: { severity: warning, title: 'saw \${event.message}', key: event.message }
-`;
+`,
+).join('')}`;
 const DECLARED = (port: number) => `apiVersion: openline.dev/v1
 kind: Channel
 metadata: {name: mail}
@@ -93,6 +99,7 @@ afterAll(async () => {
 
 let made = 0;
 let byTask = 0;
+let round = 0;
 /** `error` is the task's. */
 const LEVELS = ['info', 'warning'] as const;
 /** `utility` raises one alert for each level and second: the last second that was used. */
@@ -104,7 +111,7 @@ async function write(count: number): Promise<void> {
   const level = LEVELS.find((each) => (lastSecond.get(each) ?? 0) < secondOf(Date.now()));
   const events = Array.from({ length: count }, (_, i) => ({
     source: 'test',
-    id: i === 0 && level !== undefined ? 'test-event' : 'chain',
+    id: i === 0 && level !== undefined ? 'test-event' : `chain-${round}`,
     level: level ?? 'info',
     message: `n=${++made}.`,
     data: {},
@@ -137,15 +144,18 @@ async function crash(what: Crash, random: () => number): Promise<void> {
       return;
     case 'server': {
       // At the dot is the worst moment: what is under way then is taken, and nobody hears of it.
-      const mails = { left: moment + 1 };
-      const died = new Promise<void>((resolve) => {
-        atTheDot = async () => {
-          if (--mails.left !== 0) return;
-          await server.kill9();
-          resolve();
-        };
-      });
+      let left = moment + 1;
+      let died: Promise<void> | undefined;
+      atTheDot = async () => {
+        left--;
+        if (left === 0) died = server.kill9();
+        await died;
+      };
       await write(PER_CRASH);
+      await eventually(() => died !== undefined, {
+        what: `mail ${moment + 1}, at which the server dies`,
+        timeoutMs: 60_000,
+      });
       await died;
       atTheDot = () => {};
       server = await server.restart();
@@ -220,7 +230,7 @@ it(
   async () => {
     const random = seeded(SEED);
     const deaths: Crash[] = [];
-    for (let round = 0; round < ROUNDS; round++) {
+    for (; round < ROUNDS; round++) {
       await server.operator.online(1, 60_000);
       await ready();
       await server.operator.run(
