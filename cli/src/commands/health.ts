@@ -154,7 +154,9 @@ function watchHealth(flags: HealthFlags, states: readonly string[], global: Glob
           const request = { targets: flags.on ?? '' };
           for await (const update of client.stream(HealthServiceService.watchHealth, request, stop.signal)) {
             connected = true;
-            const changed = board.take(update);
+            const changed = board
+              .take(update)
+              .filter(({ type }) => !narrowed || type === 'agent' || type === 'removed');
             if (flags.output === 'jsonl') io.out.write(changed.map((item) => `${JSON.stringify(item)}\n`).join(''));
             else if (live !== undefined) {
               if (update.complete) live.draw(fitting(renderHealth(shown(), io), io));
@@ -192,6 +194,7 @@ function createBoard() {
   return {
     take(update: WatchHealthResponse): Item[] {
       if (update.snapshot && update.groups.length > 0) groups.clear();
+      const before = JSON.stringify(fleet);
       fleet = update.fleet === undefined ? fleet : groupHealthView(update.fleet);
       for (const key of update.removedGroups) groups.delete(key);
       for (const id of update.removedAgents) agents.delete(id);
@@ -200,7 +203,7 @@ function createBoard() {
       for (const group of changedGroups) groups.set(`${group.label}=${group.value}`, group);
       for (const agent of changedAgents) agents.set(agent.agentId, agent);
       return [
-        ...(fleet === null ? [] : [{ type: 'fleet' as const, ...fleet }]),
+        ...(fleet === null || JSON.stringify(fleet) === before ? [] : [{ type: 'fleet' as const, ...fleet }]),
         ...changedGroups.map((group) => ({ type: 'group' as const, ...group })),
         ...changedAgents.map((agent) => ({ type: 'agent' as const, ...agent })),
         ...update.removedAgents.map((agentId) => ({ type: 'removed' as const, agentId })),
