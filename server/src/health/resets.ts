@@ -46,8 +46,11 @@ export interface ResetsDeps {
 
 const WAIT_MS = 24 * 3600_000;
 const TICK_MS = 5_000;
-/** A line may break just as it is said. Saying it again does no harm as long as the monitor is as it was. */
-const SAY_AGAIN_MS = 60_000;
+/**
+ * A line may break just as it is said, and an agent that has just started may not watch yet. Saying it again does no harm as long as the
+ * monitor is as it was.
+ */
+const SAY_AGAIN_MS = 10_000;
 const MAX_AT_ONCE = 1_000;
 /** How long those that are done or over are kept; the audit log has them for ever. */
 const KEPT_MS = 7 * 24 * 3600_000;
