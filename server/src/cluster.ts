@@ -33,6 +33,8 @@ export interface Cluster {
   stop(): void;
 }
 
+const PUBLISH_RETRY_MS = 2_000;
+
 export function createCluster(deps: ClusterDeps, config: Config): Cluster {
   const { db, ca, audit, clock, log, api } = deps;
   const { kubernetesAgents: accounts, kubernetesAudience: audience, kubernetesCluster: cluster } = config;
@@ -42,6 +44,27 @@ export function createCluster(deps: ClusterDeps, config: Config): Cluster {
     log.warn({}, 'kubernetesAgents: this server does not run in a cluster, or has no service account there');
   const remote = new Map(config.remoteClusters.map((one) => [one.issuer, createIssuerAttestor(one)]));
   let nodes: NodeDirectory | undefined;
+  const stopping = new AbortController();
+
+  /** Until it is there: no agent of the cluster can begin without it. */
+  async function publish(to: ClusterApi, name: string): Promise<void> {
+    const path = `/api/v1/namespaces/${to.namespace}/configmaps/${name}`;
+    for (let failed = false; !stopping.signal.aborted; ) {
+      try {
+        await to.patch(path, { data: { 'ca.crt': ca.caPem } });
+        log.info({ configMap: name }, 'the certificate of the authority is published to the cluster');
+        return;
+      } catch (error) {
+        if (!failed)
+          log.error(
+            { err: error, configMap: name },
+            'the certificate of the authority could not be published; it is tried again',
+          );
+        failed = true;
+        await clock.sleep(PUBLISH_RETRY_MS, stopping.signal);
+      }
+    }
+  }
 
   const attempt = (work: Promise<unknown>) =>
     void work.catch((error: unknown) => log.error({ err: error }, 'agents do not follow their nodes'));
@@ -63,6 +86,8 @@ export function createCluster(deps: ClusterDeps, config: Config): Cluster {
             { ownCluster: cluster, certificateTtlMs: config.nodeCertificateTtlMs },
           ),
     start() {
+      if (api !== undefined && config.kubernetesCaConfigMap !== undefined)
+        void publish(api, config.kubernetesCaConfigMap);
       if (own === undefined || api === undefined) return;
       const agents = createClusterAgents({ db, cluster, revoke: deps.revoke });
       nodes = watchNodes({
@@ -74,6 +99,9 @@ export function createCluster(deps: ClusterDeps, config: Config): Cluster {
         deleted: (node) => attempt(agents.deleted(node)),
       });
     },
-    stop: () => nodes?.stop(),
+    stop() {
+      stopping.abort();
+      nodes?.stop();
+    },
   };
 }

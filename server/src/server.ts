@@ -14,9 +14,10 @@ import { createDeclaredService } from './declared/declared-service.ts';
 import { createDeclaredRegistry } from './declared/registry.ts';
 import { CA_FILE, openCertificateAuthority } from './enrollment/certificate-authority.ts';
 import { createEnrollmentService } from './enrollment/enrollment-service.ts';
-import { ensurePackKey, openTrustedKeys, TRUSTED_KEYS_DIR } from './enrollment/trusted-keys.ts';
+import { ensurePackKey, openTrustedKeys, PACK_KEY_FILE, TRUSTED_KEYS_DIR } from './enrollment/trusted-keys.ts';
 import { createHealthModel } from './health-model.ts';
 import { openClusterApi } from './kubernetes/cluster-api.ts';
+import { startManifests } from './manifests/manifests.ts';
 import { createNotifications } from './notifications/notifications.ts';
 import { createPackService } from './packs/create-pack-service.ts';
 import { readPackHolders } from './packs/pack-holders.ts';
@@ -218,6 +219,13 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     closers.push(() => declared.stop());
     await notifications.start();
     closers.push(() => notifications.stop(NOTIFICATION_GRACE_MS));
+
+    const { manifests: directories } = config;
+    if (directories.length > 0) {
+      const packKeyFile = join(config.dataDir, PACK_KEY_FILE);
+      const manifests = await startManifests({ packs, declared, clock, log }, { directories, packKeyFile });
+      closers.push(() => manifests.stop());
+    }
 
     const health = await healthModel.start({ desk: watching.alerts, agents, sessions });
     closers.push(() => health.stop());

@@ -34,6 +34,7 @@ export interface Config {
   readonly kubernetesAgents: readonly string[];
   readonly kubernetesAudience: string;
   readonly kubernetesCluster: string;
+  readonly kubernetesCaConfigMap: string | undefined;
   readonly remoteClusters: readonly RemoteCluster[];
   readonly nodeCertificateTtlMs: number;
   readonly drainMs: number;
@@ -44,6 +45,8 @@ export interface Config {
   readonly maxAgents: number;
   /** Absolute. */
   readonly trustedPackKeys: string | undefined;
+  /** Absolute. */
+  readonly manifests: readonly string[];
   /** Absolute. */
   readonly secretsDir: string;
   readonly notifyAllow: readonly Subnet[];
@@ -84,6 +87,7 @@ const schema = z.strictObject({
   kubernetesAgents: KEYS.kubernetesAgents.schema,
   kubernetesAudience: KEYS.kubernetesAudience.schema,
   kubernetesCluster: KEYS.kubernetesCluster.schema,
+  kubernetesCaConfigMap: KEYS.kubernetesCaConfigMap.schema,
   remoteClusters: KEYS.remoteClusters.schema,
   nodeCertificateTtl: KEYS.nodeCertificateTtl.schema,
   drain: KEYS.drain.schema,
@@ -93,6 +97,7 @@ const schema = z.strictObject({
   maxEvents: KEYS.maxEvents.schema,
   maxAgents: KEYS.maxAgents.schema,
   trustedPackKeys: KEYS.trustedPackKeys.schema,
+  manifests: KEYS.manifests.schema,
   secretsDir: KEYS.secretsDir.schema,
   notifyAllow: KEYS.notifyAllow.schema,
   notifyDeny: KEYS.notifyDeny.schema,
@@ -140,6 +145,7 @@ export function loadConfig({ flags = {}, env = {}, file = env[envOf('config')] }
   return Object.freeze({
     ...rest,
     dataDir,
+    manifests: rest.manifests.map((directory) => resolve(directory)),
     secretsDir: rest.secretsDir === undefined ? join(dataDir, 'secrets') : resolve(rest.secretsDir),
     notifyCommands: rest.notifyCommands === undefined ? undefined : resolve(rest.notifyCommands),
     databaseUrl: rest.databaseUrl,
@@ -162,6 +168,7 @@ export function loadConfig({ flags = {}, env = {}, file = env[envOf('config')] }
       audience: audience ?? rest.kubernetesAudience,
       jwksFile: jwksFile === undefined ? undefined : resolve(jwksFile),
     })),
+    kubernetesCaConfigMap: rest.kubernetesCaConfigMap,
     drainMs: drain,
   });
 }

@@ -244,6 +244,14 @@ export const KEYS = {
     description:
       'What the cluster around this server is called. Identities of its nodes are made of it: do not change it.',
   },
+  kubernetesCaConfigMap: {
+    type: 'text',
+    schema: z.string().regex(CLUSTER).optional(),
+    default: '',
+    expects: 'the name of a ConfigMap',
+    description:
+      'A ConfigMap in the namespace of this server, which writes the certificate of its authority to the key `ca.crt` there: agents in the cluster mount it to know their server.',
+  },
   remoteClusters: {
     type: 'list of clusters',
     schema: z
@@ -289,6 +297,24 @@ export const KEYS = {
     '',
     'A further directory of public keys (*.pub) whose packs are accepted, besides trusted-keys/ in the data directory.',
   ),
+  manifests: {
+    type: 'list of paths',
+    schema: z
+      .union([
+        z.array(z.string().min(1)),
+        text((value) =>
+          value
+            .split(',')
+            .map((item) => item.trim())
+            .filter((item) => item !== ''),
+        ),
+      ])
+      .default([]),
+    default: '',
+    expects: 'directories, separated by commas',
+    description:
+      'Directories whose *.yaml files are the truth: packs (signed by FILE.minisig beside them, or else with the key of this server) and declared objects such as channels and subscriptions. Taken at the start and whenever a file changes; what is gone from the files is removed, unless somebody applied it meanwhile.',
+  },
   secretsDir: path(
     '',
     'The only directory (default: secrets in the data directory) that secrets of declared objects (`{file: …}`) may be in. The others are environment variables whose names begin with OPENLINE_SECRET_.',

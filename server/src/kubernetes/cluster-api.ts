@@ -13,6 +13,10 @@ export interface ClusterApi {
   list(path: string, query: Query): Promise<unknown>;
   /** @throws ApiRefused, Error when it cannot be reached */
   post(path: string, body: unknown): Promise<unknown>;
+  /** Merges into an object that is there. @throws ApiRefused, Error when it cannot be reached */
+  patch(path: string, body: unknown): Promise<unknown>;
+  /** Of this pod. */
+  readonly namespace: string;
   /**
    * What changes, metadata only, until the server ends it.
    * @throws ApiRefused, Error when it cannot be reached or breaks
@@ -60,8 +64,10 @@ export function openClusterApi(
 ): ClusterApi | undefined {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = env;
   if (!host) return undefined;
+  let namespace: string;
   try {
     readFileSync(`${account}/token`);
+    namespace = readFileSync(`${account}/namespace`, 'utf8').trim();
   } catch {
     return undefined;
   }
@@ -81,7 +87,10 @@ export function openClusterApi(
       accept,
       ...(content === undefined
         ? {}
-        : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(content) }),
+        : {
+            'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json',
+            'content-length': Buffer.byteLength(content),
+          }),
     };
     const options = { host, port, method, path: search === '' ? path : `${path}?${search}`, ca, headers, signal };
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
@@ -101,6 +110,8 @@ export function openClusterApi(
     get: (path) => whole({ path }),
     list: (path, query) => whole({ path, query, accept: METADATA_ONLY }),
     post: (path, body) => whole({ method: 'POST', path, body }),
+    patch: (path, body) => whole({ method: 'PATCH', path, body }),
+    namespace,
     async *watch(path, query, signal) {
       const answer = await open({ path, query: { ...query, watch: 'true' }, accept: METADATA_ONLY }, signal);
       let rest = '';

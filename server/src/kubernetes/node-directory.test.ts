@@ -19,6 +19,8 @@ function scripted(lists: Node[][], watches: (unknown[] | Error)[]) {
   const api: ClusterApi = {
     get: () => Promise.reject(new Error('nobody asks this')),
     post: () => Promise.reject(new Error('nobody asks this')),
+    patch: () => Promise.reject(new Error('nobody asks this')),
+    namespace: 'openline',
     async list(_path, query) {
       const page = Number(query['continue'] ?? 0);
       asked.push(`list ${page}`);

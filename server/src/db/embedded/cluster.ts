@@ -16,6 +16,7 @@ import { OpenlineError } from '@openline/proto/errors';
 import { type Binaries, linkLibraries } from './binaries.ts';
 import { isAlive } from './postmaster.ts';
 import { chooseRunAs, type RunAs } from './run-as.ts';
+import { nameUser } from './user-name.ts';
 
 export const SUPERUSER = 'openline';
 
@@ -42,7 +43,13 @@ export async function prepareCluster(directory: string, binaries: Binaries): Pro
   const dataDir = join(directory, 'data');
   const passwordFile = join(directory, 'password');
   // Nothing of our own environment, which may hold secrets, reaches PostgreSQL.
-  const env = { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC', ...linkLibraries(binaries, join(directory, 'lib')) };
+  const env = {
+    PATH: '/usr/bin:/bin',
+    LC_ALL: 'C',
+    TZ: 'UTC',
+    ...linkLibraries(binaries, join(directory, 'lib')),
+    ...nameUser(directory),
+  };
 
   if (!existsSync(join(dataDir, 'PG_VERSION'))) {
     if (existsSync(dataDir)) {

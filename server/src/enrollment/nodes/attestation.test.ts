@@ -27,6 +27,8 @@ function reviewer(answer: unknown) {
   const api: ClusterApi = {
     get: nobody,
     list: nobody,
+    patch: nobody,
+    namespace: 'openline',
     // biome-ignore lint/correctness/useYield: it is never watched
     async *watch() {
       throw new Error('nobody watches');
