@@ -67,6 +67,7 @@ export async function createMaintenanceService(
   /** When the next occurrence of each window begins. */
   const nextStarts = new Map<string, Date | undefined>();
   let windowsChanged = true;
+  let tickedAt = new Date(0);
   windows.onChange(() => {
     windowsChanged = true;
   });
@@ -289,6 +290,9 @@ export async function createMaintenanceService(
       const nowMs = clock.nowMs();
       if (nowMs - refreshedMs >= REFRESH_MS) await refresh();
       if (windowsChanged) await followWindows(now);
+      // The clock was set back: what was to come next then need not be what comes next now.
+      if (now < tickedAt) nextStarts.clear();
+      tickedAt = now;
       await beginOccurrences(now);
       await endThoseOver(now);
       // One that was scheduled begins without any other change.

@@ -273,6 +273,15 @@ describe('a maintenance window', () => {
     ]);
   });
 
+  it('comes in time also when the clock was far ahead for a moment', async () => {
+    await threeAgents();
+    const s = await server([window('night', nightly)]);
+    await s.pass(30 * 24 * 60);
+    await s.pass(-30 * 24 * 60);
+    await s.pass(121);
+    expect(s.inMaintenance()).toEqual(['a', 'b']);
+  });
+
   it('that a person has ended stays ended, also after a restart in the middle of it', async () => {
     await threeAgents();
     const windows = [window('night', nightly)];

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readSpec, specOf } from '../policy/testing.ts';
 import { maintenanceWindowKind, nextOccurrence, occurrenceAt } from './window.ts';
@@ -22,6 +23,35 @@ describe('a maintenance window', () => {
     expect(occurrenceAt(nightly, at('2027-01-01T23:00Z'))).toEqual(occurrence);
     expect(occurrenceAt(nightly, at('2027-01-02T00:59:59.999Z'))).toEqual(occurrence);
     expect(occurrenceAt(nightly, at('2027-01-02T01:00Z'))).toBeUndefined();
+  });
+  it('is at every moment either on or to come, whatever its schedule, its zone and the moment', () => {
+    const schedules = ['0 22 * * TUE', '30 2 * * *', '*/7 * * * *', '0 0 1 * *', '15 3 * * SUN'];
+    const zones = ['UTC', 'Europe/Berlin', 'America/New_York', 'Australia/Lord_Howe', 'Asia/Kathmandu'];
+    const minutes = fc.integer({ min: 0, max: 2 * 365 * 24 * 60 });
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...schedules),
+        fc.constantFrom(...zones),
+        fc.integer({ min: 1, max: 300 }),
+        minutes,
+        (schedule, timeZone, lastsMinutes, minute) => {
+          const spec = window(`{on: all, schedule: "${schedule}", timeZone: ${timeZone}, for: ${lastsMinutes}m}`);
+          const now = new Date(Date.UTC(2027, 0, 1) + minute * 60_000 + 30_000);
+          const next = nextOccurrence(spec, now);
+          expect(next?.startsAt.getTime()).toBeGreaterThan(now.getTime());
+          const on = occurrenceAt(spec, now);
+          if (on !== undefined) {
+            expect(on.startsAt.getTime()).toBeLessThanOrEqual(now.getTime());
+            expect(on.endsAt.getTime()).toBeGreaterThan(now.getTime());
+          }
+          // When the next one has begun it is on, from its first moment to its last.
+          const [starts = 0, ends = 0] = [next?.startsAt.getTime(), next?.endsAt.getTime()];
+          expect(occurrenceAt(spec, new Date(starts))?.startsAt.getTime()).toBe(starts);
+          expect(occurrenceAt(spec, new Date(ends - 1))).toBeDefined();
+        },
+      ),
+      { numRuns: 200 },
+    );
   });
   it('that lasts longer than its period is always on', () => {
     const always = window('{on: all, schedule: "0 * * * *", for: 2h}');
