@@ -235,7 +235,7 @@ describe('a mail server that is away', () => {
   it('gets every mail once it is back, once, in the order of each alert', async () => {
     const first = await startMailServer();
     const { port } = first;
-    const { apply, raise, close, pass, service } = await setUp();
+    const { apply, raise, close, pass, service, logged } = await setUp();
     await apply(mailChannel(port) + subscription('all', TO_OPS));
     await raise('before');
     await first.received(1);
@@ -256,6 +256,8 @@ describe('a mail server that is away', () => {
     }
     expect(new Set(back.mails.map(({ messageId }) => messageId)).size).toBe(7);
     expect((await service.channels())[0]).toMatchObject({ pending: 0, dead: 0, fault: undefined });
+    const said = logged.filter(({ channel }) => channel === 'mail').map(({ text }) => text);
+    expect(said).toEqual(['a channel is away; its messages wait', 'a channel answers again']);
   });
 
   it('for longer than a message has time gets it only when somebody asks for it', async () => {

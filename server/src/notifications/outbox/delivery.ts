@@ -24,7 +24,7 @@ export interface DeliveryDeps {
   newId(): string;
   /** Names this process among those that share the database. */
   readonly owner: string;
-  readonly log: Pick<Logger, 'warn' | 'error'>;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   observe(channelKind: string, outcome: Outcome, count: number): void;
   /** From the moment it was due to the answer of the other side. */
   observeDelay(channelKind: string, seconds: number): void;
@@ -60,11 +60,11 @@ export function createDeliverer(deps: DeliveryDeps): Deliverer {
     const subscription = subscriptions.get(claimed.subscription)?.spec;
     const handOver = () => (line.spec.whenUncertain === 'keep' ? markHandedOver(claimed.id) : Promise.resolve());
     const delivery = await attempt(line, messageOf(claimed, now, subscription), stop, handOver);
-    if (delivery.kind === 'away') line.gate.away(clock.nowMs(), random, delivery.reason, delivery.retryAfterMs);
-    else line.gate.answered();
+    noteAnswer(line, claimed.channel, delivery);
     const chance = { now: clock.now(), random, newId: deps.newId };
     const { ending, ...more } = outcomeOf(delivery, claimed, line.spec, subscription, chance);
     await record(claimed, kind, ending, more);
+    if (ending.kind === 'again' && delivery.kind !== 'away') noteDelay(claimed, ending.reason);
     if (delivery.kind === 'delivered') deps.observeDelay(kind, (chance.now.getTime() - claimed.dueAt.getTime()) / 1000);
   }
 
@@ -128,6 +128,23 @@ export function createDeliverer(deps: DeliveryDeps): Deliverer {
     }
   }
 
+  /** Once for each fault: a channel may be away for days, and is asked every half minute. */
+  function noteAnswer({ gate }: Line, channel: string, delivery: Delivery): void {
+    if (delivery.kind === 'away') {
+      const { reason, retryAfterMs } = delivery;
+      if (gate.fault !== reason) log.warn({ channel, reason }, 'a channel is away; its messages wait');
+      gate.away(clock.nowMs(), random, reason, retryAfterMs);
+    } else {
+      if (gate.fault !== undefined) log.info({ channel }, 'a channel answers again');
+      gate.answered();
+    }
+  }
+
+  function noteDelay({ id, channel, subscription, alertId, attempts }: Claimed, reason: string): void {
+    const about = { notification: id, channel, subscription, alert: alertId, attempts };
+    log.warn({ ...about, reason }, 'a notification could not be delivered; it is tried again');
+  }
+
   function noteEnd(claimed: Claimed, kind: string, ending: Ending, { splits = [] }: FinishMore): void {
     const dead = splits.filter(({ state }) => state === 'dead');
     if (ending.kind !== 'again') deps.observe(kind, ending.kind, 1);
@@ -139,8 +156,6 @@ export function createDeliverer(deps: DeliveryDeps): Deliverer {
     if (ending.kind === 'dead') log.error({ ...about, reason: ending.reason }, `a notification was given up; ${again}`);
     else if (ending.kind === 'uncertain') {
       log.error({ ...about, reason: ending.reason }, `nobody knows whether a notification was delivered; ${again}`);
-    } else if (ending.kind === 'again' && ending.quiet !== true) {
-      log.warn({ ...about, reason: ending.reason }, 'a notification could not be delivered; it is tried again');
     }
     for (const { reason } of dead) log.error({ ...about, reason }, 'recipients of a notification were refused');
   }

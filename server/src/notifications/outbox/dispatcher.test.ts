@@ -68,7 +68,7 @@ function setUp({ alone = true, concurrency = 2 } = {}) {
     alone,
     observe() {},
     observeDelay() {},
-    log: { warn() {}, error() {} },
+    log: { info() {}, warn() {}, error() {} },
   });
   return {
     dispatcher,

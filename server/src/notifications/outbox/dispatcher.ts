@@ -1,5 +1,4 @@
 import type { Declared, DeclaredObject } from '../../declared/declared.ts';
-import type { Logger } from '../../telemetry/logger.ts';
 import type { ChannelSpec } from '../channels/channel.ts';
 import type { Message } from '../message.ts';
 import type { Delivery, Sender } from '../senders/sender.ts';
@@ -13,7 +12,6 @@ export interface DispatcherDeps extends DeliveryDeps {
   createSender(spec: ChannelSpec): Sender;
   /** No other process uses the database: what others had claimed is abandoned, at once. */
   readonly alone: boolean;
-  readonly log: Pick<Logger, 'warn' | 'error'>;
 }
 
 /** Takes from the outbox what is due, and sees that it is delivered. */

@@ -94,7 +94,10 @@ function run(
     child.once('close', (code, endedBy) => {
       end();
       kill('SIGKILL');
-      const words = said.trim().replace(/\s+/g, ' ').slice(0, 500);
+      const words = said
+        .replace(/[\s\p{Cc}]+/gu, ' ')
+        .trim()
+        .slice(0, 500);
       const reason = `${over || (endedBy === null ? `exit ${code}` : `ended by ${endedBy}`)}${words === '' ? '' : `: ${words}`}`;
       if (over !== '') resolve({ kind: 'uncertain', reason });
       else if (code === 0) resolve({ kind: 'delivered', answer: reason });

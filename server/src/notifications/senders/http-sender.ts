@@ -87,7 +87,10 @@ function headersOf({ headers }: HttpTarget, resolveSecret: (ref: SecretRef) => s
 
 /** What a status says of the message. Pure. */
 export function verdictOf({ status, retryAfter, location, body }: HttpAnswer): Delivery {
-  const said = body.trim().replace(/\s+/g, ' ').slice(0, 200);
+  const said = body
+    .replace(/[\s\p{Cc}]+/gu, ' ')
+    .trim()
+    .slice(0, 200);
   const reason = `HTTP ${status}${said === '' ? '' : `: ${said}`}`;
   if (status >= 200 && status < 300) return { kind: 'delivered', answer: reason };
   if (status >= 300 && status < 400) {

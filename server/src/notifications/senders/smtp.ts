@@ -155,5 +155,5 @@ function releaseAfterReset(smtp: PooledConnection['smtp'], release: () => void, 
 }
 
 function firstLine(text: string): string {
-  return (text.split('\n')[0] ?? '').slice(0, 500);
+  return (text.split('\n')[0] ?? '').replace(/\p{Cc}/gu, ' ').slice(0, 500);
 }

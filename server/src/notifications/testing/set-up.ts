@@ -46,7 +46,7 @@ export async function setUpNotifications(
       random: () => 0,
       newId,
       maintenanceOf: async (ids) => new Map(ids.filter((id) => maintained.has(id)).map((id) => [id, 'm1'])),
-      log: Object.assign(Object.create(silentLog), { warn: note, error: note }),
+      log: Object.assign(Object.create(silentLog), { info: note, warn: note, error: note }),
       metrics,
       env: secrets,
       userAgent: 'openline/test',
