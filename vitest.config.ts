@@ -9,7 +9,8 @@ export default defineConfig({
           name: 'unit',
           include: ['{proto,packs,server,agent,cli,scripts,test/{harness,bench,demo}}/**/*.test.ts'],
           globalSetup: ['server/src/db/testing-cluster.ts'],
-          testTimeout: 10_000,
+          // A bound, not a measure: other files run at the same time.
+          testTimeout: 30_000,
           // Vitest's own default leaves one processor idle: on two, that is half of them.
           maxWorkers: Math.max(2, availableParallelism()),
         },
