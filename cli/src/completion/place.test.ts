@@ -31,6 +31,8 @@ describe('the word under the cursor', () => {
     [['completion', ''], source('shells')],
     [['alerts', 'ack', '1042', ''], source('alerts')],
     [['alerts', 'list', '--by', ''], source('watches')],
+    [['notifications', 'list', '--alert', ''], source('alerts')],
+    [['alerts', '--by', ''], source('watches')],
     [['health', 'list', ''], source('agents')],
     [['monitors', 'reset', '--agent', ''], source('agents')],
     [['monitors', 'reset', ''], source('watches')],
@@ -66,10 +68,15 @@ describe('the word under the cursor', () => {
     expect(values('server', '--')).toEqual(['--help']);
     expect(values('run', '-o', '')).toEqual(['table', 'json', 'yaml', 'jsonl']);
     expect(values('run', '--', '-')).toBe('source');
+    expect(values('alerts', '--')).toEqual(expect.arrayContaining(['--watch', '--severity', '--server']));
+    expect(values('alerts', '--state', 'new,')).toEqual(['open', 'acknowledged', 'closed', 'all']);
+    expect(values('notifications', 'list', '--state=d')).toContain('dead');
+    expect(values('alerts', 'show', '--')).not.toContain('--severity');
   });
 
   it('keeps what stands before the part that is completed', () => {
     expect(place('run', '--on=ro').before).toBe('--on=');
+    expect(place('alerts', 'list', '--severity=warning,c').before).toBe('--severity=warning,');
     expect(place('run', '--on', 'role=web,na').before).toBe('role=web,');
     expect(place('run', '--on=role=web,na').before).toBe('--on=role=web,');
     expect(place('run', '--on', 'role in (web,d').before).toBe('role in (web,d');

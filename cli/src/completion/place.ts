@@ -31,6 +31,16 @@ const BY_OPTION: Readonly<Record<string, Kind>> = {
   '--by': 'watches',
   '--channel': 'channels',
   '--subscription': 'subscriptions',
+  '--alert': 'alerts',
+};
+
+/** Of flags that take several words, joined by commas; by the command's path. */
+const SEVERAL: Readonly<Record<string, readonly string[]>> = {
+  'alerts list --state': ['open', 'new', 'acknowledged', 'closed', 'all'],
+  'alerts list --severity': ['information', 'warning', 'critical'],
+  'notifications list --state': ['pending', 'sent', 'cancelled', 'uncertain', 'dead'],
+  'health list --state': ['healthy', 'unknown', 'warning', 'critical', 'unreachable', 'maintenance', 'all'],
+  'monitors list --state': ['healthy', 'unknown', 'warning', 'critical', 'all'],
 };
 
 /** By the command's path; `packs push` and the like take files, which their arguments say. */
@@ -108,12 +118,14 @@ export function placeOf(words: readonly string[], program: Command): Place {
     }
   }
   const at = (wanted: Wanted, before = ''): Place => ({ wanted, before, connection });
-  if (open !== undefined) return flagValue(open, current, '', given, at);
+  const fallback = given.length === 0 ? defaultOf(command) : undefined;
+  const name = [...path, ...(fallback === undefined ? [] : [fallback.name()])].join(' ');
+  if (open !== undefined) return flagValue(open, current, '', name, given, at);
   if (!onlyArguments && current.startsWith('-')) {
     const [flag = '', value] = split(current);
     if (value === undefined) return at({ kind: 'words', words: flagsOf(command) });
     const option = optionsOf(command).find((each) => each.long === flag);
-    return option === undefined ? at({ kind: 'nothing' }) : flagValue(option, value, `${flag}=`, given, at);
+    return option === undefined ? at({ kind: 'nothing' }) : flagValue(option, value, `${flag}=`, name, given, at);
   }
   if (command.commands.length > 0 && given.length === 0) {
     const words = command.commands.map((each) => ({ value: each.name(), description: each.description() }));
@@ -136,9 +148,16 @@ function childOf(command: Command, word: string): Command | undefined {
   return command.commands.find((each) => each.name() === word || each.aliases().includes(word));
 }
 
-/** Its own, and those of every command, which may stand anywhere. */
+/** What a group does when no command of it is named: `alerts --watch` is `alerts list --watch`. */
+function defaultOf(command: Command): Command | undefined {
+  return command.parent === null ? undefined : command.commands.find((each) => each.name() === 'list');
+}
+
+/** Its own, those of what it does by itself, and those of every command, which may stand anywhere. */
 function optionsOf(command: Command): Option[] {
-  return command.parent === null ? [...command.options] : [...command.options, ...optionsOf(command.parent)];
+  const above: Option[] = [];
+  for (let each = command.parent; each !== null; each = each.parent) above.push(...each.options);
+  return [...command.options, ...(defaultOf(command)?.options ?? []), ...above];
 }
 
 function takesValue(option: Option): boolean {
@@ -159,11 +178,18 @@ function flagValue(
   option: Option,
   value: string,
   before: string,
+  path: string,
   given: readonly string[],
   at: (wanted: Wanted, before: string) => Place,
 ): Place {
   if (option.argChoices !== undefined) {
     return at({ kind: 'words', words: option.argChoices.map((each) => ({ value: each, description: '' })) }, before);
+  }
+  const several = SEVERAL[`${path} ${option.long}`];
+  if (several !== undefined) {
+    const earlier = value.slice(0, value.lastIndexOf(',') + 1);
+    const left = several.filter((word) => !earlier.split(',').includes(word));
+    return at({ kind: 'words', words: left.map((word) => ({ value: word, description: '' })) }, before + earlier);
   }
   const kind = BY_OPTION[option.long ?? ''];
   if (kind === 'targets') return at({ kind: 'source', source: { kind } }, before + earlierTerms(value));
