@@ -93,6 +93,23 @@ describe('the certificate authority', () => {
     expect(certificate.validFromDate.getTime()).toBeLessThan(START - 60_000);
   });
 
+  it.each([
+    ['a day', 24, 60, 11],
+    ['an hour', 1, 14, 0.3],
+  ])(
+    'gives certificates of %s that are valid to clocks that are behind, and are renewed no sooner for it',
+    async (_, hours, behindMinutes, renewHours) => {
+      const ca = await openCa(folder(), clockAt(START));
+      const keys = await generateKeys();
+      const { certificatePem } = await ca.issueForAgent(await request(keys), 'a-1', hours * HOUR_MS);
+      const certificate = new X509Certificate(certificatePem);
+      const [fromMs, toMs] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
+      expect(fromMs).toBeLessThan(START - behindMinutes * 60_000);
+      expect((fromMs + toMs) / 2).toBeGreaterThan(START + renewHours * HOUR_MS);
+      expect(toMs).toBe(START + hours * HOUR_MS);
+    },
+  );
+
   it('refuses a request that is garbage, forged, huge, or for a kind of key it does not issue for', async () => {
     const ca = await openCa(folder(), clockAt(START));
     const forged = await request(await generateKeys());

@@ -7,13 +7,21 @@ import * as x509 from '@peculiar/x509';
 
 /** Certificates of our own authority. ECDSA on P-256 throughout: 1 ms of server time per handshake. */
 export const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
-/** Machines whose clocks are behind ours accept a new certificate at once. */
-const SKEW_MS = 5 * 60_000;
+/** Clocks that are wrong are wrong by an hour more often than by anything else: a time zone, or the end of summer. */
+const MOST_SKEW_MS = 65 * 60_000;
 const MAX_CSR_BYTES = 8 * 1024;
 
 x509.cryptoProvider.set(webcrypto);
 
 export type KeyPair = webcrypto.CryptoKeyPair;
+
+/**
+ * Machines whose clocks are behind ours accept a new certificate at once, and so do we after our own clock was put back. Not so early that a
+ * certificate is past half of its life, when it is renewed, much sooner than half of its time has gone.
+ */
+function validFrom(now: Date, ttlMs: number): Date {
+  return new Date(now.getTime() - Math.min(MOST_SKEW_MS, ttlMs / 4));
+}
 
 export interface Issuer {
   readonly certificate: x509.X509Certificate;
@@ -47,7 +55,7 @@ export async function selfSigned(keys: KeyPair, trustDomain: string, now: Date, 
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
     name: [{ CN: ['Openline CA'] }, { O: [trustDomain] }],
-    notBefore: new Date(now.getTime() - SKEW_MS),
+    notBefore: validFrom(now, ttlMs),
     notAfter: new Date(now.getTime() + ttlMs),
     signingAlgorithm: ALGORITHM,
     keys,
@@ -81,7 +89,7 @@ export async function issue(
     serialNumber: serialNumber(),
     subject: [{ CN: [commonName] }],
     issuer: ca.subject,
-    notBefore: new Date(now.getTime() - SKEW_MS),
+    notBefore: validFrom(now, ttlMs),
     notAfter,
     signingAlgorithm: ALGORITHM,
     publicKey,
