@@ -12,12 +12,12 @@ import { allGroups, healthGroupKind, lineGroupsOf } from './health/health-group.
 import { createHealthReader, type HealthReader } from './health/health-reader.ts';
 import { createHealthWatch, type HealthWatch } from './health/health-watch.ts';
 import { kubernetesNodes } from './health/kubernetes-nodes.ts';
-import type { ClusterApi } from './kubernetes/cluster-api.ts';
 import { createLineService, type LineService } from './health/line-service.ts';
 import { createLineStore } from './health/line-store.ts';
 import { createMonitorReader, type MonitorReader } from './health/monitor-reader.ts';
 import { createProber } from './health/probes.ts';
 import { createResets, type Resets } from './health/resets.ts';
+import type { ClusterApi } from './kubernetes/cluster-api.ts';
 import type { MaintenanceService } from './maintenance/maintenance.ts';
 import { createMaintenanceService } from './maintenance/maintenance-service.ts';
 import { createMaintenanceStore, recordSuppressed } from './maintenance/maintenance-store.ts';
