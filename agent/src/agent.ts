@@ -22,6 +22,7 @@ import { type Clock, systemClock } from './tasks/clock.ts';
 import type { TaskEngine } from './tasks/engine.ts';
 import { createTaskEngine } from './tasks/task-engine.ts';
 import type { Log } from './telemetry/log.ts';
+import { startTidying } from './tidy.ts';
 import { VERSION } from './version.ts';
 
 export interface AgentDeps {
@@ -167,12 +168,14 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       },
       renewed: keeper.replace,
     });
+    const tidying = startTidying({ clock, idle: () => engine.openRunIds().length === 0 });
     // Tasks end first, so that their last reports still go out over the link.
     undo.push(
       (reason) => link.stop(reason),
       () => rules.stop(),
       (reason) => engine.stop(reason),
       () => renewal.stop(),
+      () => tidying.stop(),
     );
 
     const { agentName, agentId } = keeper.current();

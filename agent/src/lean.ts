@@ -15,6 +15,8 @@ const FLAGS = [
   '--max-semi-space-size=1',
   '--v8-pool-size=1',
   '--no-node-snapshot',
+  // For tidy.ts.
+  '--expose-gc',
 ] as const;
 /** glibc keeps freed memory, and that of each thread apart, unless it is told to give it back. mallopt(3) */
 const ENVIRONMENT = {
