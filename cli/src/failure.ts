@@ -76,3 +76,21 @@ export function renderFailure(error: unknown, screen: Pick<Screen, 'color'>, ver
   }
   return lines;
 }
+
+/** Why a file cannot be read or written, in words and without its path, which the caller names. */
+export function fileProblem(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  switch (code) {
+    case 'ENOENT':
+      return 'there is no such file';
+    case 'EACCES':
+    case 'EPERM':
+      return 'permission denied';
+    case 'EISDIR':
+      return 'it is a folder';
+    case 'ENOTDIR':
+      return 'a part of the path is no folder';
+    default:
+      return error instanceof Error ? error.message : String(error);
+  }
+}

@@ -69,7 +69,9 @@ describe('parameters', () => {
   it('refuse what is no pair, no text and no object, and say where', async () => {
     await expect(collect({ param: ['=x'] })).rejects.toThrow(/NAME=VALUE/);
     await expect(collect({ paramFile: ['path=binary'] })).rejects.toThrow(/not UTF-8/);
-    await expect(collect({ paramFile: ['path=missing'] })).rejects.toThrow(/cannot read/);
+    await expect(collect({ paramFile: ['path=missing'] })).rejects.toThrow(
+      / path from missing: there is no such file$/,
+    );
     await expect(collect({ paramsFile: 'broken.json' })).rejects.toThrow(/broken\.json\S* is neither/);
     await expect(collect({ paramsFile: 'broken.yaml' })).rejects.toThrow(/broken\.yaml:\d+:\d+/);
     await expect(collect({ paramsFile: 'script' })).rejects.toThrow(/no object/);

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { CliError, usageError } from '../failure.ts';
+import { CliError, fileProblem, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -69,10 +69,8 @@ async function readText(path: string, what: string, io: Io): Promise<string> {
   try {
     bytes = path === '-' ? await io.readStdin() : await readFile(resolve(io.cwd, path));
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new CliError('REQUEST_INVALID', `cannot read ${what} from ${path}: ${reason}`, 'Correct the path.', {
-      cause: error,
-    });
+    const problem = `cannot read ${what} from ${path}: ${fileProblem(error)}`;
+    throw new CliError('REQUEST_INVALID', problem, 'Correct the path.', { cause: error });
   }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);

@@ -2,7 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type DeclaredFile, type DeclaredObject, DeclaredServiceService } from '@openline/proto/declared';
 import { createColors } from 'picocolors';
-import { CliError, EXIT, usageError } from '../failure.ts';
+import { CliError, EXIT, fileProblem, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
 import { printDocument, printItems, printLines } from '../render/document.ts';
 import { renderTable } from '../render/table.ts';
@@ -52,10 +52,8 @@ async function readPlace(place: string, io: Io): Promise<DeclaredFile[]> {
     );
   } catch (error) {
     if (error instanceof CliError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new CliError('REQUEST_INVALID', `cannot read ${place}: ${reason}`, 'Correct the path or its permissions.', {
-      cause: error,
-    });
+    const problem = `cannot read ${place}: ${fileProblem(error)}`;
+    throw new CliError('REQUEST_INVALID', problem, 'Correct the path or its permissions.', { cause: error });
   }
 }
 

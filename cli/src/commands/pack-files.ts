@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { Pack } from '@openline/packs';
 import { isErrno } from '../config/file.ts';
 import { candidates, findLocalServer, readSecret } from '../config/local-server.ts';
-import { CliError, EXIT, usageError } from '../failure.ts';
+import { CliError, EXIT, fileProblem, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
 import { plural } from '../render/text.ts';
 
@@ -33,7 +33,7 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
     if (isErrno(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) return undefined;
     throw new CliError(
       'REQUEST_INVALID',
-      `cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`,
+      `cannot read ${path}: ${fileProblem(error)}`,
       'Correct the path or its permissions.',
       {
         cause: error,

@@ -105,6 +105,10 @@ export function splitTask(ref: string): { packRef: string; taskName: string } {
       'Write it like linux/disk-usage; `openline packs list` shows the packs, `openline packs show PACK` its tasks.',
     );
   }
+  const [name = '', version] = taskName.split('@');
+  if (version !== undefined && !packRef.includes('@')) {
+    throw usageError(`«${ref}»: the version stands behind the pack`, `Write ${packRef}@${version}/${name}.`);
+  }
   return { packRef, taskName };
 }
 

@@ -1,6 +1,6 @@
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { CliError } from '../failure.ts';
+import { CliError, fileProblem } from '../failure.ts';
 import type { Env } from '../io.ts';
 
 /** One server and how to speak to it. Paths are relative to the file that holds them. */
@@ -101,10 +101,9 @@ function invalid(path: string, problem: string): CliError {
 }
 
 function unreadable(path: string, error: unknown): CliError {
-  const reason = error instanceof Error ? error.message : String(error);
   return new CliError(
     'CONFIG_INVALID',
-    `cannot use ${path}: ${reason}`,
+    `cannot use ${path}: ${fileProblem(error)}`,
     'Make it yours to read and write, or name another with OPENLINE_CONFIG.',
     {
       cause: error,

@@ -1,6 +1,6 @@
 import { open, readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { CliError } from '../failure.ts';
+import { CliError, fileProblem } from '../failure.ts';
 import type { Env } from '../io.ts';
 import { isErrno } from './file.ts';
 
@@ -97,10 +97,9 @@ export async function readSecret(path: string, namedBy: string): Promise<string>
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
     throw new CliError(
       'CONFIG_INVALID',
-      `${namedBy}: ${reason}`,
+      `${namedBy}: cannot read ${path}: ${fileProblem(error)}`,
       'Correct the path, or make the file readable for you.',
       { cause: error },
     );
