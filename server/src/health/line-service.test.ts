@@ -157,6 +157,25 @@ describe('the alert of a lost line', () => {
     expect(await db.pool.query('select 1 from alerts where closed_at is null')).toMatchObject({ rowCount: 0 });
   });
 
+  it.each([
+    ['an agent', ['a']],
+    ['a group', ['a', 'b', 'c']],
+  ])('of %s that a person has closed is not opened again by a server that is started again', async (_what, lost) => {
+    await enrol('a', 'b', 'c', 'd');
+    const s = await server();
+    for (const id of ['a', 'b', 'c', 'd']) s.service.opened(about(id), policy);
+    await s.pass(100);
+    for (const id of lost) s.lose(id);
+    await s.pass(70);
+    expect(await open()).toHaveLength(1);
+    await db.pool.query('update alerts set closed_at = now(), state = 2');
+    const again = await server(200, () => ({ ...node, node: 'not-ready' }));
+    for (const id of ['a', 'b', 'c', 'd']) if (!lost.includes(id)) again.service.opened(about(id), policy);
+    again.service.changed(lost.map((id) => about(id)));
+    await again.pass(100);
+    expect(await open()).toEqual([]);
+  });
+
   it('of an agent that is revoked closes', async () => {
     await enrol('a');
     const s = await server();

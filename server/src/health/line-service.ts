@@ -8,6 +8,7 @@ import type { CloseCode } from '../sessions/session.ts';
 import type { LineWatcher } from '../sessions/watcher.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { GroupRef, Line, LineAgent, Loss } from './line.ts';
+import { outageSubject, subjectOf } from './line-alert.ts';
 import { LineFlush } from './line-flush.ts';
 import type { LineStore } from './line-store.ts';
 import { Lines, type LinesPolicy } from './lines.ts';
@@ -96,6 +97,11 @@ export async function createLineService(deps: LineServiceDeps, policy: LinesPoli
   async function load(): Promise<void> {
     const now = { ms: clock.nowMs(), unixMs: clock.now().getTime() };
     const saved = new Map((await store.saved()).map((line) => [line.agentId, line]));
+    // Told of, also where a person has closed the alert since: then it stays closed.
+    for (const { agentId, cover } of saved.values()) {
+      if (cover?.kind === 'own') flush.known({ subject: subjectOf(agentId, 'agent') });
+      else if (cover?.kind === 'outage') flush.known({ subject: outageSubject(cover.key) });
+    }
     const open = await desk.open('line');
     for (const alert of open) {
       flush.known(alert);

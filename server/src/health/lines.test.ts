@@ -339,6 +339,17 @@ describe('a server that starts', () => {
     for (const id of ['r000', 'r001', 'r002', 'r003', 'x']) f.back(id);
     expect(f.alerts()).toEqual([]);
   });
+  it('makes an alert of its own for an agent whose group is none any more', () => {
+    const lines = new Lines({ settleMs: SETTLE_MS, graceMs: GRACE_MS });
+    const loss = { ended: 'broken', why: '', sinceUnixMs: 0 } as const;
+    const saved = { agentId: 'a', loss, cover: { kind: 'outage', key: 'rack=gone' }, verdict: 'agent' } as const;
+    lines.load(agent('a', ['rack=r']), { seenUnixMs: 0, maintained: false }, saved, { ms: 0, unixMs: 0 });
+    lines.hold(0);
+    for (let ms = 0; ms <= GRACE_MS + 1_000; ms += 1_000) lines.tick(ms);
+    expect(lines.get('a')?.state).toMatchObject({ kind: 'down', cover: { kind: 'own', suppressed: false } });
+    expect([...lines.changedLines]).toEqual(['a']);
+  });
+
   it('knows since when an agent is stopped', () => {
     const f = fleet([agent('a')]);
     f.lose('a', 'stopped');

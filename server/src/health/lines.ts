@@ -99,12 +99,17 @@ export class Lines {
       const { loss, cover, verdict } = saved;
       const key = cover.kind === 'outage' ? cover.key : undefined;
       const group = agent.groups.find((each) => each.key === key);
-      // The group is none any more: as if it had been lost for itself.
-      const known: Cover = key === undefined || group !== undefined ? cover : { kind: 'own', suppressed: false };
       if (group !== undefined) this.#outages.list(group, [agent.id], loss.sinceUnixMs, now.ms);
-      this.#become(line, { kind: 'down', loss, cover: known, verdict, evidence: undefined });
+      this.#become(line, { kind: 'down', loss, cover, verdict, evidence: undefined });
     }
     this.changedLines.delete(agent.id);
+    // Its group is none any more.
+    if (
+      saved?.cover?.kind === 'outage' &&
+      line.state.kind === 'down' &&
+      this.#outages.get(saved.cover.key) === undefined
+    )
+      this.#reconsider(line, now.ms);
     // Its maintenance ended while no server was there.
     if (!maintained && saved?.cover?.kind === 'own' && saved.cover.suppressed) this.#reconsider(line, now.ms);
   }
