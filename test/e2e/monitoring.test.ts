@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Alert, AlertServiceService, AlertState } from '@openline/proto/alerts';
 import { DeclaredServiceService } from '@openline/proto/declared';
@@ -46,6 +46,11 @@ rules:
     description: Every event is an alert of its own.
     on: { log: agent, pattern: '^n=' }
     alert: { severity: warning, title: 'saw \${event.message}', key: event.message }
+  line:
+    title: Line
+    description: Every line of a file is an alert of its own.
+    on: { log: 'file:*', pattern: '^n=' }
+    alert: { severity: warning, title: 'read \${event.message}', key: event.message }
   flood:
     title: Flood
     description: However many there are, it is one alert.
@@ -84,7 +89,8 @@ beforeAll(async () => {
   server = await startServer({ dir, flags: ['--heartbeat-interval=500ms', '--offline-after=10s'] });
   const content = Buffer.from(pack());
   await server.operator.pushPack(content, await signWithSiteKey(server, content), 'watch.yaml');
-  agent = await startAgent({ dir, server, name: 'node-1' });
+  writeFileSync(file('app.log'), '');
+  agent = await startAgent({ dir, server, name: 'node-1', flags: [`--events-files=${file('app.log')}`] });
   await packsHeld(server);
 });
 afterAll(cleanup);
@@ -132,32 +138,44 @@ describe('many events', () => {
 });
 
 describe('an agent that is killed with -9 at any moment', () => {
-  it('tells of each event once: none twice, none skipped', async () => {
+  it('tells of each event once, whoever wrote it where: none twice, none skipped', async () => {
     const random = seeded(4);
     const written: string[] = [];
-    for (let round = 0; round < 10; round += 1) {
-      for (let i = 0; i < 15; i += 1) {
-        const messages = Array.from({ length: 1 + Math.floor(random() * 4) }, (_, n) => `n=${round}.${i}.${n}`);
-        written.push(...messages);
-        await write(...messages);
+
+    /** Goes on, whatever becomes of the agent meanwhile: events in its log, and lines in a file that is rotated now and then. */
+    async function burst(round: number): Promise<void> {
+      for (let i = 0; i < 20; i += 1) {
+        const [event, line] = [`n=${round}.${i}`, `n=${round}.${i}.line`];
+        written.push(event, line);
+        if (random() < 0.1) renameSync(file('app.log'), file(`app.log.${round}.${i}`));
+        appendFileSync(file('app.log'), `${line}\n`);
+        await write(event);
       }
+    }
+
+    const counted = async () =>
+      [...(await alertsOf('watch/each')), ...(await alertsOf('watch/line'))].filter(({ key }) => /^n=\d/.test(key));
+    for (let round = 0; round < 8; round += 1) {
+      const [before, wanted] = [written.length, Math.floor(random() * 20)];
+      const writing = burst(round);
+      // In the midst of the burst, or behind it.
+      await eventually(() => written.length >= before + wanted * 2, { what: 'part of the burst', intervalMs: 1 });
       await agent.kill9();
-      await write(`n=${round}.down`);
-      written.push(`n=${round}.down`);
+      await writing;
       agent = await agent.restart({ awaitOnline: false });
-      // Sometimes at its start, sometimes in the midst of work.
-      const seen = (await alertsOf('watch/each')).length;
-      const more = Math.floor(random() * 30);
-      await eventually(async () => (await alertsOf('watch/each')).length >= Math.min(seen + more, written.length), {
-        what: 'some of the alerts',
+      // Killed again sometimes at its start, sometimes in the midst of catching up.
+      const seen = (await counted()).length;
+      const more = Math.min(Math.floor(random() * 30), written.length - seen);
+      await eventually(async () => (await counted()).length >= seen + more, {
+        what: 'some of them',
         timeoutMs: 30_000,
       });
     }
-    await eventually(async () => (await alertsOf('watch/each')).length >= written.length, {
-      what: 'every alert',
+    await eventually(async () => (await counted()).length >= written.length, {
+      what: 'all of them',
       timeoutMs: 30_000,
     });
-    const alerts = (await alertsOf('watch/each')).filter(({ key }) => /^n=\d/.test(key));
+    const alerts = await counted();
     expect(alerts.map(({ key }) => key).sort()).toEqual([...written].sort());
     expect(alerts.filter(({ count }) => count !== 1n)).toEqual([]);
   }, 120_000);
