@@ -222,17 +222,20 @@ describe.concurrent('a line that is lost', () => {
   });
 
   it.skipIf(!nodesPossible)(
-    'as nothing of its node answers any more is the node’s, while others of its rack are there',
+    'as nothing of its node answers is the node’s while others of its rack are there, and the network’s when they are lost too',
     async () => {
-      nodes.get('node-1')?.cut();
-      const alert = await raised('agent', 'node-1');
-      const found = await eventually(
-        async () => (await alertsOf('agent', 'node-1')).find(({ title }) => title === 'node-1: the node is down'),
-        { what: 'the diagnosis' },
-      );
-      expect(found.id).toBe(alert.id);
-      nodes.get('node-1')?.mend();
-      await wasTheOnly('agent', alert);
+      const lose = async (name: string, title: string) => {
+        nodes.get(name)?.cut();
+        const { id } = await raised('agent', name);
+        return eventually(
+          async () => (await alertsOf('agent', name)).find((alert) => alert.id === id && alert.title === title),
+          { what: `the diagnosis of ${name}`, intervalMs: 100 },
+        );
+      };
+      const first = await lose('node-1', 'node-1: the node is down');
+      const second = await lose('node-2', 'node-2: the network to the node is down');
+      for (const node of nodes.values()) node.mend();
+      await Promise.all([wasTheOnly('agent', first), wasTheOnly('agent', second)]);
     },
   );
 
