@@ -17,7 +17,7 @@ import {
 } from '../harness/index.ts';
 
 /** Quick to notice, so that a test is quick: a dead peer is one after a second or so. */
-const SERVER_FLAGS = ['--heartbeat-interval=200ms', '--offline-after=1500ms'];
+const SERVER_FLAGS = ['--heartbeat-interval=400ms', '--offline-after=2500ms'];
 
 export interface Member {
   readonly name: string;

@@ -38,7 +38,7 @@ const HOUR_MS = 3_600_000;
 
 beforeAll(async () => {
   dir = scratchDir('bad-agents');
-  server = await startServer({ dir, flags: ['--heartbeat-interval=200ms', '--offline-after=15s'] });
+  server = await startServer({ dir, flags: ['--heartbeat-interval=1s', '--offline-after=15s'] });
   await pushPacks(server);
   calm = await startAgent({ dir, server, name: 'calm' });
   const lent = await startAgent({ dir, server, name: 'lent' });

@@ -25,7 +25,7 @@ let dir: string;
 
 beforeAll(async () => {
   dir = scratchDir('bad-input');
-  server = await startServer({ dir, flags: ['--heartbeat-interval=200ms', '--offline-after=15s'] });
+  server = await startServer({ dir, flags: ['--heartbeat-interval=1s', '--offline-after=15s'] });
   await pushPacks(server);
   await startAgent({ dir, server, name: 'agent' });
   await packsHeld(server);

@@ -48,7 +48,7 @@ describe.skipIf(LIBRARY === undefined)('a clock of server, database and agent th
       FAKETIME_NO_CACHE: '1',
       FAKETIME_DONT_FAKE_MONOTONIC: '1',
     };
-    server = await startServer({ dir, env, flags: ['--heartbeat-interval=200ms', '--offline-after=4s'] });
+    server = await startServer({ dir, env, flags: ['--heartbeat-interval=1s', '--offline-after=4s'] });
     await pushPacks(server);
     agent = await startAgent({ dir, server, name: 'agent', env });
     await packsHeld(server);

@@ -32,7 +32,7 @@ beforeAll(async () => {
   markers = await markerDir(dir);
   server = await startServer({
     dir,
-    flags: ['--heartbeat-interval=200ms', '--offline-after=1500ms', '--lost-after=1s'],
+    flags: ['--heartbeat-interval=500ms', '--offline-after=3s', '--lost-after=1s'],
   });
   await pushPacks(server);
   network = await startNetwork(server.agentPort);

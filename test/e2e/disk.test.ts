@@ -36,7 +36,7 @@ describe.skipIf(!mountable)('a full disk', () => {
     agentDisk = smallDisk(join(dir, 'agent-small'), 16);
     databaseDisk = smallDisk(join(dir, '.openline', 'server', 'postgres'), 256);
     execFileSync('chmod', ['0700', join(dir, 'agent-small')]);
-    server = await startServer({ dir, flags: ['--heartbeat-interval=200ms', '--offline-after=15s'] });
+    server = await startServer({ dir, flags: ['--heartbeat-interval=500ms', '--offline-after=15s'] });
     await pushPacks(server);
     await startAgent({ dir, server, name: 'small' });
     await startAgent({ dir, server, name: 'roomy' });

@@ -24,7 +24,7 @@ let markers: Awaited<ReturnType<typeof markerDir>>;
 beforeAll(async () => {
   const dir = scratchDir('output');
   markers = await markerDir(dir);
-  server = await startServer({ dir, flags: ['--heartbeat-interval=200ms', '--offline-after=15s'] });
+  server = await startServer({ dir, flags: ['--heartbeat-interval=1s', '--offline-after=15s'] });
   await pushPacks(server);
   [loud] = await Promise.all([
     startAgent({ dir, server, name: 'loud', flags: ['--tasks-kill-grace=500ms'] }),

@@ -24,7 +24,7 @@ let small: TestAgent;
 beforeAll(async () => {
   dir = scratchDir('pacing');
   markers = await markerDir(dir);
-  server = await startServer({ dir, flags: ['--heartbeat-interval=200ms', '--offline-after=15s'] });
+  server = await startServer({ dir, flags: ['--heartbeat-interval=1s', '--offline-after=15s'] });
   await pushPacks(server);
   // Two tasks at a time, three may wait.
   small = await startAgent({ dir, server, name: 'small', flags: ['--tasks-concurrency=2', '--tasks-queue-limit=3'] });
