@@ -175,17 +175,20 @@ export async function startLinkServer(
     },
   };
   server.addService(definition, {
-    enroll: unary('Enroll', async ({ credential, csrDer, name }: EnrollRequest, connection): Promise<EnrollResponse> => {
-      if (credential === undefined) throw new OpenlineError('JOIN_TOKEN_INVALID', 'no join token was given');
-      const enrolled =
-        credential.$case === 'joinToken'
-          ? await deps.enrollment.enrollWithToken(credential.value, csrDer, name)
-          : await deps.enrollment.enrollNode(credential.value, csrDer);
-      // A node that proves itself anew over its link keeps it.
-      if (connection.identity.kind === 'agent' && connection.identity.agentId === enrolled.agentId)
-        connection.certificateExpiresUnixMs = enrolled.notAfter.getTime();
-      return { ...enrolled, caPem: deps.caPem, trustedPackKeys: deps.trustedPackKeys() };
-    }),
+    enroll: unary(
+      'Enroll',
+      async ({ credential, csrDer, name }: EnrollRequest, connection): Promise<EnrollResponse> => {
+        if (credential === undefined) throw new OpenlineError('JOIN_TOKEN_INVALID', 'no join token was given');
+        const enrolled =
+          credential.$case === 'joinToken'
+            ? await deps.enrollment.enrollWithToken(credential.value, csrDer, name)
+            : await deps.enrollment.enrollNode(credential.value, csrDer);
+        // A node that proves itself anew over its link keeps it.
+        if (connection.identity.kind === 'agent' && connection.identity.agentId === enrolled.agentId)
+          connection.certificateExpiresUnixMs = enrolled.notAfter.getTime();
+        return { ...enrolled, caPem: deps.caPem, trustedPackKeys: deps.trustedPackKeys() };
+      },
+    ),
     renew: unary('Renew', async ({ csrDer }: RenewRequest, connection): Promise<RenewResponse> => {
       const issued = await deps.enrollment.renew(agentIdOf(connection), csrDer);
       connection.certificateExpiresUnixMs = issued.notAfter.getTime();
