@@ -36,6 +36,8 @@ export interface IntakeConfig {
   readonly maxBacklogMs: number;
   /** Told of every batch. */
   readonly took?: (events: number) => void;
+  /** Processor time of this thread, milliseconds; default: the system's. */
+  readonly cpuMs?: () => number;
 }
 
 interface Item {
@@ -66,6 +68,7 @@ export const FLOOD = 'flood';
 export function createIntake(clock: Clock, consumer: Consumer, config: IntakeConfig): Intake {
   const queue: Item[] = [];
   const share = createShare(config.share);
+  const { cpuMs = threadCpuMs } = config;
   let pumping: Promise<void> | undefined;
   let stopped = false;
 
@@ -107,13 +110,15 @@ export function createIntake(clock: Clock, consumer: Consumer, config: IntakeCon
 
   async function work(batch: readonly NodeEvent[]): Promise<void> {
     let sliceMs = clock.nowMs();
+    let sliceCpuMs = cpuMs();
     for (const [i, event] of batch.entries()) {
       consumer.event(event);
       const nowMs = clock.nowMs();
       if (nowMs - sliceMs < SLICE_MS && i < batch.length - 1) continue;
-      const restMs = share.worked(sliceMs, nowMs);
+      const restMs = share.worked(cpuMs() - sliceCpuMs, nowMs);
       if (restMs > 0 || nowMs - sliceMs >= SLICE_MS) await rest(restMs);
       sliceMs = clock.nowMs();
+      sliceCpuMs = cpuMs();
     }
   }
 
@@ -167,6 +172,11 @@ export function createIntake(clock: Clock, consumer: Consumer, config: IntakeCon
       await pumping;
     },
   };
+}
+
+function threadCpuMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1_000;
 }
 
 function spanOf(batch: readonly NodeEvent[]): { fromUnixMs: number; toUnixMs: number } {

@@ -3,8 +3,12 @@
  * for a moment, so that a short burst runs at full speed.
  */
 export interface Share {
-  /** After a slice. @returns how long to rest before the next one, milliseconds */
-  worked(fromMs: number, toMs: number): number;
+  /**
+   * After a slice.
+   * @param usedMs of the processor: on a busy machine that is less than what went by
+   * @returns how long to rest before the next one, milliseconds
+   */
+  worked(usedMs: number, nowMs: number): number;
 }
 
 /** Saved up at most. */
@@ -15,11 +19,11 @@ export function createShare(share: number): Share {
   let savedMs = BURST_MS;
   let atMs: number | undefined;
   return {
-    worked(fromMs, toMs) {
+    worked(usedMs, nowMs) {
       if (share >= 1) return 0;
-      savedMs = Math.min(BURST_MS, savedMs + share * (toMs - (atMs ?? fromMs)));
-      savedMs -= toMs - fromMs;
-      atMs = toMs;
+      savedMs = Math.min(BURST_MS, savedMs + share * (nowMs - (atMs ?? nowMs - usedMs)));
+      savedMs -= usedMs;
+      atMs = nowMs;
       return savedMs >= 0 ? 0 : -savedMs / share;
     },
   };
