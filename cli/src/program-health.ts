@@ -107,7 +107,7 @@ function addMaintenance(program: Command, { io, output, flagsOf, collect, run }:
   maintenance
     .command('list', { isDefault: true })
     .alias('ls')
-    .description('list what lasts and what is to come, the newest first')
+    .description('list what lasts and what is to come, also by windows of a calendar, the newest first')
     .option('--ended', 'what is over, too')
     .option('-n, --limit <count>', 'at most so many', '50')
     .addOption(output())

@@ -107,15 +107,19 @@ export function listMaintenances(
   if (!Number.isInteger(limit) || limit < 1) throw usageError('--limit is not a whole number above 0');
   return withClient(global, io, async (client) => {
     const found: MaintenanceView[] = [];
+    const upcoming: MaintenanceView[] = [];
     let pageToken = '';
     do {
       const request = { includeEnded: flags.ended === true, limit: Math.min(1000, limit - found.length), pageToken };
       const page = await client.unary(MaintenanceServiceService.listMaintenances, request);
       found.push(...page.maintenances.map(maintenanceView));
+      upcoming.push(...page.upcoming.map(maintenanceView));
       pageToken = page.nextPageToken;
     } while (pageToken !== '' && found.length < limit);
-    if (flags.output !== 'table') await printItems(io, flags.output, found);
-    else if (found.length > 0) printLines(io, renderMaintenances(found, io.out.screen(), io.nowMs()));
+    // The last to come stands first, as the list is the newest first.
+    const all = [...upcoming.toReversed(), ...found];
+    if (flags.output !== 'table') await printItems(io, flags.output, all);
+    else if (all.length > 0) printLines(io, renderMaintenances(all, io.out.screen(), io.nowMs()));
     else
       io.err.write(
         'no agent is in maintenance, and none will be\n→ `openline maintenance list --ended` shows what was\n',

@@ -186,7 +186,7 @@ function settingText(name: string, value: unknown, equals: string): string {
 export function renderMaintenances(maintenances: readonly MaintenanceView[], screen: Screen, nowMs: number): string[] {
   const paint = createColors(screen.color);
   const columns: Column<MaintenanceView>[] = [
-    { title: 'ID', cell: (m) => m.id },
+    { title: 'ID', cell: (m) => m.id || '-' },
     {
       title: 'PHASE',
       cell: (m) => m.phase,

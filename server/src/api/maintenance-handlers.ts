@@ -50,7 +50,11 @@ export function maintenanceHandlers({ maintenance }: MaintenanceDeps): Handlers<
     async listMaintenances(request) {
       const { includeEnded, limit, pageToken } = readRequest(List, request);
       const found = await maintenance.list({ ended: includeEnded, limit, pageToken });
-      return { maintenances: found.maintenances.map(messageOf), nextPageToken: found.nextPageToken };
+      return {
+        maintenances: found.maintenances.map(messageOf),
+        nextPageToken: found.nextPageToken,
+        upcoming: found.upcoming.map(messageOf),
+      };
     },
     async getMaintenance(request) {
       const { names, alerts, ...view } = await maintenance.get(readRequest(ById, request).id);

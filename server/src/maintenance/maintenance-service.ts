@@ -6,7 +6,7 @@ import type { AlertAction, AlertDesk } from '../alerts/alerts.ts';
 import type { AuditLog } from '../audit/audit.ts';
 import type { Clock } from '../clock.ts';
 import { inTransaction } from '../db/transaction.ts';
-import type { Declared } from '../declared/declared.ts';
+import type { Declared, DeclaredObject } from '../declared/declared.ts';
 import { every } from '../every.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import {
@@ -255,6 +255,7 @@ export async function createMaintenanceService(
       return {
         maintenances: found.map(viewOf),
         nextPageToken: found.length < limit ? '' : (found.at(-1)?.maintenance.id ?? ''),
+        upcoming: pageToken === '' ? upcomingOf(windows.list(), clock.now()) : [],
       };
     },
 
@@ -319,4 +320,17 @@ export async function createMaintenanceService(
     log.error({ err: error }, 'maintenance could not be looked at; it is tried again'),
   );
   return self;
+}
+
+/** What has no id yet, and selects whoever is there by then. */
+function upcomingOf(windows: readonly DeclaredObject<MaintenanceWindowSpec>[], now: Date): MaintenanceView[] {
+  const views = windows.flatMap(({ name, spec, updatedBy, updatedAt }): MaintenanceView[] => {
+    const next = nextOccurrence(spec, now);
+    if (next === undefined) return [];
+    const { on, reason } = spec;
+    const by = { startedBy: updatedBy, createdAt: updatedAt, endedAt: undefined, endedBy: '' };
+    const maintenance = { id: '', window: name, on: on.text, reason, ...by, ...next };
+    return [{ maintenance, phase: 'scheduled', agents: 0, suppressed: 0 }];
+  });
+  return views.sort((a, b) => a.maintenance.startsAt.getTime() - b.maintenance.startsAt.getTime());
 }

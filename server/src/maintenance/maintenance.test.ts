@@ -257,6 +257,9 @@ describe('a maintenance window', () => {
   it('comes by itself, again and again, each time once', async () => {
     await threeAgents();
     const s = await server([window('night', nightly)]);
+    expect((await s.service.list({ ended: false, limit: 10, pageToken: '' })).upcoming).toMatchObject([
+      { phase: 'scheduled', maintenance: { id: '', window: 'night', startsAt: new Date('2027-01-05T22:00:00Z') } },
+    ]);
     await s.pass(119);
     expect(s.inMaintenance()).toEqual([]);
     await s.pass(1);

@@ -71,6 +71,8 @@ export interface MaintenanceService {
   list(query: { ended: boolean; limit: number; pageToken: string }): Promise<{
     maintenances: readonly MaintenanceView[];
     nextPageToken: string;
+    /** The next occurrence of each window, the soonest first; with the first page only. */
+    upcoming: readonly MaintenanceView[];
   }>;
   /** @throws OpenlineError MAINTENANCE_UNKNOWN */
   get(id: string): Promise<MaintenanceView & { names: readonly string[]; alerts: readonly SuppressedAlert[] }>;

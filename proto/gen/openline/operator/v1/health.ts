@@ -426,6 +426,8 @@ export interface ListMaintenancesRequest {
 export interface ListMaintenancesResponse {
   maintenances: Maintenance[];
   nextPageToken: string;
+  /** The next occurrence of each MaintenanceWindow, the soonest first; only with the first page. They have no id before they begin. */
+  upcoming: Maintenance[];
 }
 
 export interface GetMaintenanceRequest {
@@ -3761,7 +3763,7 @@ export const ListMaintenancesRequest: MessageFns<ListMaintenancesRequest> = {
 };
 
 function createBaseListMaintenancesResponse(): ListMaintenancesResponse {
-  return { maintenances: [], nextPageToken: "" };
+  return { maintenances: [], nextPageToken: "", upcoming: [] };
 }
 
 export const ListMaintenancesResponse: MessageFns<ListMaintenancesResponse> = {
@@ -3771,6 +3773,9 @@ export const ListMaintenancesResponse: MessageFns<ListMaintenancesResponse> = {
     }
     if (message.nextPageToken !== "") {
       writer.uint32(18).string(message.nextPageToken);
+    }
+    for (const v of message.upcoming) {
+      Maintenance.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -3804,6 +3809,14 @@ export const ListMaintenancesResponse: MessageFns<ListMaintenancesResponse> = {
             message.nextPageToken = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.upcoming.push(Maintenance.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3823,6 +3836,7 @@ export const ListMaintenancesResponse: MessageFns<ListMaintenancesResponse> = {
     const message = createBaseListMaintenancesResponse();
     message.maintenances = object.maintenances?.map((e) => Maintenance.fromPartial(e)) || [];
     message.nextPageToken = object.nextPageToken ?? "";
+    message.upcoming = object.upcoming?.map((e) => Maintenance.fromPartial(e)) || [];
     return message;
   },
 };
