@@ -9,11 +9,21 @@ describe('the switch for the compilers', () => {
     let nowMs = 0;
     let turned = 0;
     const jit = createJitSwitch({ ...systemClock, nowMs: () => nowMs }, () => void turned++);
-    for (; nowMs < 10_000; nowMs += 100) jit.took(90);
+    for (; nowMs < 10_000; nowMs += 100) jit.took(90, 1);
     expect(turned).toBe(0);
-    jit.took(600);
-    jit.took(600);
-    jit.took(6_000);
+    jit.took(600, 1);
+    jit.took(600, 1);
+    jit.took(6_000, 1);
+    expect(turned).toBe(1);
+  });
+
+  it('is turned, too, when fewer events take much of the processor', () => {
+    let nowMs = 0;
+    let turned = 0;
+    const jit = createJitSwitch({ ...systemClock, nowMs: () => nowMs }, () => void turned++);
+    for (; nowMs < 60_000; nowMs += 500) jit.took(10, 40);
+    expect(turned).toBe(0);
+    for (; nowMs < 70_000; nowMs += 500) jit.took(10, 100);
     expect(turned).toBe(1);
   });
 

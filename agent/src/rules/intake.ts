@@ -34,8 +34,8 @@ export interface IntakeConfig {
   readonly share: number;
   /** A source that has been behind for so long, with events older than this, skips on to newer ones. */
   readonly maxBacklogMs: number;
-  /** Told of every batch. */
-  readonly took?: (events: number) => void;
+  /** Told of every batch, and of how much of the processor the rules used for it, milliseconds. */
+  readonly took?: (events: number, usedMs: number) => void;
   /** Processor time of this thread, milliseconds; default: the system's. */
   readonly cpuMs?: () => number;
 }
@@ -96,30 +96,36 @@ export function createIntake(clock: Clock, consumer: Consumer, config: IntakeCon
 
   async function take({ log, batch, position, source }: Item): Promise<void> {
     consumer.batchBegins();
+    let usedMs = 0;
     if (source !== undefined && tooOld(source, batch)) {
       consumer.gap({ log, reason: FLOOD, events: batch.length, ...spanOf(batch) });
-    } else await work(batch);
+    } else usedMs = await work(batch);
     const nowUnixMs = clock.unixMs();
     for (const { events, reason } of source?.lost.splice(0) ?? []) {
       consumer.gap({ log, reason, events, fromUnixMs: nowUnixMs, toUnixMs: nowUnixMs });
     }
     if (source !== undefined) source.lastTakenMs = clock.nowMs();
     consumer.batchEnds(log, position);
-    config.took?.(batch.length);
+    config.took?.(batch.length, usedMs);
   }
 
-  async function work(batch: readonly NodeEvent[]): Promise<void> {
+  /** @returns how much of the processor it used, milliseconds */
+  async function work(batch: readonly NodeEvent[]): Promise<number> {
+    let batchMs = 0;
     let sliceMs = clock.nowMs();
     let sliceCpuMs = cpuMs();
     for (const [i, event] of batch.entries()) {
       consumer.event(event);
       const nowMs = clock.nowMs();
       if (nowMs - sliceMs < SLICE_MS && i < batch.length - 1) continue;
-      const restMs = share.worked(cpuMs() - sliceCpuMs, nowMs);
+      const usedMs = cpuMs() - sliceCpuMs;
+      batchMs += usedMs;
+      const restMs = share.worked(usedMs, nowMs);
       if (restMs > 0 || nowMs - sliceMs >= SLICE_MS) await rest(restMs);
       sliceMs = clock.nowMs();
       sliceCpuMs = cpuMs();
     }
+    return batchMs;
   }
 
   /** At least one turn of the event loop. */
