@@ -128,6 +128,7 @@ describe('output of any bytes', () => {
       await end(server);
       server = await server.restart();
     }
+    await server.operator.online(2);
     await server.operator.ended(run.id);
     expect((await outputOf(run.id)).toString() === lines(count)).toBe(true);
     expect((await server.operator.getRun(run.id)).dispatches[0]).toMatchObject({ outputDroppedBytes: 0n, exitCode: 0 });
