@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { scratchDir, startServer } from '../harness/index.ts';
 import { ROOT } from '../harness/paths.ts';
+import { measureAgentEvents } from './agent-events.ts';
 import { measureBare } from './bare.ts';
 import { startChild } from './child.ts';
 import type { EventAnswer, EventOrder } from './event-fleet.ts';
@@ -20,6 +21,9 @@ export async function benchEvents(agents: number) {
   say(`bare grpc-js echo over ${agents} mutual-TLS streams`);
   const bare = await measureBare(agents);
   say(`bare: ${Math.round(bare.echoPerS)} echoes/s`);
+
+  const agent = await measureAgentEvents();
+  say(`one agent: ${agent.matched_per_s} matched events/s (bare: ${agent.bare_lines_per_s} lines/s read and split)`);
 
   // Beside the code, on a real disk: /tmp may be memory, where a sync costs nothing.
   const dir = scratchDir('bench-events', join(ROOT, '.openline'));
@@ -41,6 +45,7 @@ export async function benchEvents(agents: number) {
   const result = {
     agents,
     bare: { echo_per_s: significant(bare.echoPerS), mail_ms: toMail.bare },
+    agent,
     event_to_mail: { quiet: toMail.quiet, beside_500_per_s: toMail.beside },
     server: {
       all_repeats: await intake.burst('all agents, repeats of one alert each', { agents, records: 100, keys: 1 }),
@@ -56,6 +61,7 @@ export async function benchEvents(agents: number) {
       memory_mb: { idle: significant(idleKb / 1024), after: significant((await rssKb(server.process.pid)) / 1024) },
     },
     notes: [
+      'agent: one process with the flags of an agent and 50 rules catches up with its own event log, until its conclusions are on disk; bare: the same lines, read and split.',
       'All agents run on the machine of the server and its PostgreSQL: they compete for the same cores.',
       'server: records that agents’ rules have fired, until the alert that they raise or repeat is committed and the agent told so; ratio to bare echoes.',
       'event_to_mail: from writing an event to the log of a real agent, to the answer of a real SMTP server that it took the mail; alert_ms until a watcher hears of the alert.',
