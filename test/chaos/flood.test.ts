@@ -24,6 +24,8 @@ const SECONDS = Number(process.env['OPENLINE_FLOOD_SECONDS'] ?? 5);
 const PER_SECOND = Number(process.env['OPENLINE_FLOOD_PER_SECOND'] ?? 10_000);
 /** So that more comes than is taken, on any machine; 100: an agent as it is by default. */
 const CPU_SHARE = Number(process.env['OPENLINE_FLOOD_CPU_SHARE'] ?? 12);
+/** With what it was behind at the end, on a machine that others use as well. */
+const DRAIN_MS = 30_000 + 3_000 * SECONDS;
 const WRITERS = 2;
 const CALM_AGENTS = 2;
 /** Fewer than an agent may have open alerts of a rule. */
@@ -170,10 +172,12 @@ it(
         const now = await accounted();
         return now.taken + now.missing >= written && now;
       },
-      { what: `${written} events to be accounted for`, timeoutMs: 60_000, intervalMs: 500 },
-    );
+      { what: `${written} events to be accounted for`, timeoutMs: DRAIN_MS, intervalMs: 500 },
+    )
+      // The comparison below says more.
+      .catch(accounted)
+      .finally(() => over.abort());
     const drained = (performance.now() - startMs) / 1000;
-    over.abort();
     const [agentMb = 0, serverMb = 0] = await Promise.all(peaks);
     const { taken, missing, alerts } = counts;
     console.log(
@@ -189,5 +193,5 @@ it(
     expect(agentMb).toBeLessThan(200);
     expect(serverMb).toBeLessThan(600);
   },
-  60_000 + 3_000 * SECONDS,
+  60_000 + 2 * DRAIN_MS,
 );
