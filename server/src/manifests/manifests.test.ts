@@ -110,6 +110,18 @@ describe('files that are the truth', () => {
     expect(s.notes()).toEqual(['b z']);
   });
 
+  it('may declare nothing, or nothing any more', async () => {
+    const s = await setUp();
+    await s.start();
+    expect(s.errors).toEqual([]);
+    s.write('notes.yaml', note('a', 'x'));
+    await s.look();
+    s.remove('notes.yaml');
+    await s.look();
+    expect(s.errors).toEqual([]);
+    expect(s.notes()).toEqual([]);
+  });
+
   it('leave alone what people applied', async () => {
     const s = await setUp();
     s.write('notes.yaml', note('a', 'x'));

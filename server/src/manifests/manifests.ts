@@ -117,7 +117,8 @@ async function takePacks({ packs, log }: ManifestDeps, files: readonly SourceFil
 }
 
 async function takeDeclared({ declared, log }: ManifestDeps, files: readonly SourceFile[]): Promise<void> {
-  const applied = await declared.apply(BY, files, { dryRun: false });
+  // No document at all is a mistake to `apply`; here it means that nothing is declared.
+  const applied = files.length === 0 ? [] : await declared.apply(BY, files, { dryRun: false });
   const changed = applied.filter(({ outcome }) => outcome !== 'unchanged');
   if (changed.length > 0)
     log.info({ objects: changed.map(({ kind, name }) => `${kind}/${name}`) }, 'declared objects were taken');

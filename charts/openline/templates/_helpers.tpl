@@ -1,0 +1,73 @@
+{{- define "openline.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "openline.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "openline.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* component: of what an object is a part. No version of the chart: a release of the chart alone must not restart every agent. */}}
+{{- define "openline.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "openline.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "openline.labels" -}}
+{{ include "openline.selectorLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: openline
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "openline.podLabels" -}}
+{{ include "openline.selectorLabels" . }}
+app.kubernetes.io/part-of: openline
+{{- end -}}
+
+{{- define "openline.image" -}}
+{{- $image := .image -}}
+{{- $name := empty $image.registry | ternary $image.repository (printf "%s/%s" $image.registry $image.repository) -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $name $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (default .root.Chart.AppVersion $image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "openline.serverAccount" -}}
+{{- if .Values.server.serviceAccount.create -}}
+{{- default (printf "%s-server" (include "openline.fullname" .)) .Values.server.serviceAccount.name -}}
+{{- else -}}
+{{- required "server.serviceAccount.name: name the ServiceAccount, or let it be created (server.serviceAccount.create=true)" .Values.server.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "openline.agentAccount" -}}
+{{- if .Values.agent.serviceAccount.create -}}
+{{- default (printf "%s-agent" (include "openline.fullname" .)) .Values.agent.serviceAccount.name -}}
+{{- else -}}
+{{- required "agent.serviceAccount.name: name the ServiceAccount, or let it be created (agent.serviceAccount.create=true)" .Values.agent.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "openline.hasExternalDatabase" -}}
+{{- if or .Values.database.url .Values.database.existingSecret -}}true{{- end -}}
+{{- end -}}
+
+{{- define "openline.caConfigMap" -}}
+{{ include "openline.fullname" . }}-ca
+{{- end -}}
