@@ -58,6 +58,7 @@ type HealthModelConfig = Pick<
   | 'lineStorm'
   | 'lineProbes'
   | 'groupLabels'
+  | 'kubernetesCluster'
   | 'historyDays'
 >;
 
@@ -134,7 +135,7 @@ export function createHealthModel(deps: HealthModelDeps, config: HealthModelConf
         { historyMs: config.historyDays * DAY_MS },
       );
       maintenance = maintained;
-      const lineStore = createLineStore(pool);
+      const lineStore = createLineStore(pool, config.kubernetesCluster);
       const prober = config.lineProbes
         ? createProber(kubernetesNodes(deps.cluster), { timeoutMs: LOOK_TIMEOUT_MS })
         : { look: async () => ({ ...NOTHING, notes: ['its node was not looked at: lineProbes is off'] }) };

@@ -39,7 +39,7 @@ async function server(startSeconds = 0, evidence: () => Evidence = () => node, s
   const raised: string[] = [];
   const looked: string[] = [];
   const database = { away: false };
-  const store = createLineStore(db.pool);
+  const store = createLineStore(db.pool, 'local');
   let targets: Promise<unknown> = Promise.resolve();
   const { desk } = testDesk(
     db.pool,
@@ -359,6 +359,16 @@ describe('a database that is away', () => {
     s.service.opened(about('a'), policy);
     await s.pass(100);
     expect(await allAlerts(db.pool)).toEqual([]);
+  });
+});
+
+describe('the node of an agent', () => {
+  it('is asked about where the agent has its identity from a node of this cluster, and nowhere else', async () => {
+    await enrol('a', 'b', 'c');
+    await db.pool.query(`update agents set cluster = 'local', node_uid = 'u1' where id = 'a'`);
+    await db.pool.query(`update agents set cluster = 'edge', node_uid = 'u2' where id = 'b'`);
+    const targets = await createLineStore(db.pool, 'local').targets(['a', 'b', 'c']);
+    expect(['a', 'b', 'c'].map((id) => targets.get(id)?.node)).toEqual(['a', undefined, undefined]);
   });
 });
 

@@ -31,10 +31,8 @@ interface AgentRow {
   facts: Record<string, string>;
 }
 
-/** The fact that names the Kubernetes node of an agent. */
-const NODE_FACT = 'kubernetes.node';
-
-export function createLineStore(pool: Pool): LineStore {
+/** @param ownCluster whose nodes can be asked about: the agents of these are called as they are */
+export function createLineStore(pool: Pool, ownCluster: string): LineStore {
   const query = createQuery(pool);
   return {
     async known(afterId, limit) {
@@ -108,11 +106,11 @@ export function createLineStore(pool: Pool): LineStore {
       const { rows } = await query<{ id: string; remote_address: string; node: string | null; shared: boolean }>({
         name: 'lines-targets',
         text: `
-          select a.id, a.remote_address, a.facts ->> '${NODE_FACT}' as node, exists (
+          select a.id, a.remote_address, case when a.node_uid <> '' and a.cluster = $2 then a.name end as node, exists (
             select 1 from agents o where o.id <> a.id and o.revoked_at is null
               and ${hostSql('o')} = ${hostSql('a')} and o.facts ->> 'hostname' is distinct from a.facts ->> 'hostname') as shared
           from agents a where a.id = any($1)`,
-        values: [agentIds],
+        values: [agentIds, ownCluster],
       });
       return new Map(
         rows.map(({ id, remote_address, node, shared }) => [

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createConnection, isIP } from 'node:net';
 import type { Evidence } from './diagnosis.ts';
 
@@ -113,7 +113,13 @@ function ping(host: string, timeoutMs: number): Promise<Ping> {
     return Promise.resolve({ kind: 'impossible', why: `not done on ${process.platform}` });
   const seconds = String(Math.max(1, Math.ceil(timeoutMs / 1_000)));
   return new Promise((resolve) => {
-    const child = spawn('ping', ['-n', '-q', '-c', '1', '-W', seconds, host], { stdio: 'ignore' });
+    let child: ChildProcess;
+    try {
+      child = spawn('ping', ['-n', '-q', '-c', '1', '-W', seconds, host], { stdio: 'ignore' });
+    } catch (error) {
+      // At once, for instance where a container forbids what the program's file asks for.
+      return resolve({ kind: 'impossible', why: error instanceof Error ? error.message : 'unknown' });
+    }
     const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs + 1_000);
     const done = (result: Ping) => {
       clearTimeout(timer);
