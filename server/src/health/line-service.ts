@@ -57,7 +57,8 @@ const TICK_MS = 1_000;
 /** A database that takes longer to say anything is away. */
 const PING_MS = 2_000;
 /** A node that was down may be there by now, without its agent. */
-const LOOK_AGAIN_MS = 60_000;
+const LOOK_AGAIN_MS = 30_000;
+const LOOK_AGAIN_CHECK_MS = 5_000;
 const PAGE = 1_000;
 
 /** What a restart must know is known before this resolves. @throws OpenlineError STORE_UNAVAILABLE */
@@ -215,7 +216,7 @@ export async function createLineService(deps: LineServiceDeps, policy: LinesPoli
       const nowMs = clock.nowMs();
       askStore(nowMs);
       lookout.look(lines.tick(nowMs));
-      if (nowMs - lookedAgainMs >= LOOK_AGAIN_MS) {
+      if (nowMs - lookedAgainMs >= LOOK_AGAIN_CHECK_MS) {
         lookedAgainMs = nowMs;
         const own = [...lines.all()].filter(({ state }) => state.kind === 'down' && state.cover.kind === 'own');
         lookout.lookAgain(

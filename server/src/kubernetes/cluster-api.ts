@@ -53,9 +53,9 @@ interface Call {
 const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const MAX_LINE_BYTES = 4 * 1024 * 1024;
-/** Of objects in lists and watches only what every kind has: a node's status is long. */
-const METADATA_ONLY =
-  'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
+/** Of objects only what every kind has: a node's status is long. A watch that asks for the form of lists gets no word. */
+const METADATA_OF_LIST = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
+const METADATA_OF_ONE = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
 
 /** @returns undefined: this process does not run in a cluster, or has no account there */
 export function openClusterApi(
@@ -108,12 +108,12 @@ export function openClusterApi(
 
   return {
     get: (path) => whole({ path }),
-    list: (path, query) => whole({ path, query, accept: METADATA_ONLY }),
+    list: (path, query) => whole({ path, query, accept: METADATA_OF_LIST }),
     post: (path, body) => whole({ method: 'POST', path, body }),
     patch: (path, body) => whole({ method: 'PATCH', path, body }),
     namespace,
     async *watch(path, query, signal) {
-      const answer = await open({ path, query: { ...query, watch: 'true' }, accept: METADATA_ONLY }, signal);
+      const answer = await open({ path, query: { ...query, watch: 'true' }, accept: METADATA_OF_ONE }, signal);
       let rest = '';
       for await (const chunk of answer.setEncoding('utf8')) {
         const lines = (rest + String(chunk)).split('\n');
