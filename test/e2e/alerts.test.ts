@@ -119,6 +119,9 @@ describe('what an agent observed', () => {
     const following = startCli(server, ['events', '--follow', '-n', '1']);
     const web = await agent();
     await eventually(() => following.lines.length > 0, { what: 'the newest event' });
+    // Whether it was there before the watch or came after: once it is told, the watch is there.
+    await acked(web, web.say(fired('before', { rule: 'before' })));
+    await eventually(() => watching.lines.some((line) => line.includes('test/before')), { what: 'the watch' });
     await acked(web, web.say(became('critical')));
     await acked(web, web.say(became('healthy'), fired('followed')));
     await eventually(() => watching.lines.some((line) => line.includes('"closed"')), { what: 'the end of the alert' });
