@@ -134,14 +134,15 @@ function childEnv() {
 /** Resolves with the exit code; passes signals on; dies of the signal that its child died of. */
 function run(command, args, options) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, options);
     const passOn = (signal) => {
       // A terminal sends Ctrl-C to the whole foreground group: the child has it already, a second one would mean "at once".
       if (signal === 'SIGINT' && process.stdin.isTTY) return;
       child.kill(signal);
     };
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
+    // Before the child exists: a signal in between would end this process, and leave the child to nobody.
     for (const signal of signals) process.on(signal, passOn);
+    const child = spawn(command, args, options);
     // npm was killed and passes nothing on any more.
     const parent = process.ppid;
     const watch = setInterval(() => process.ppid !== parent && child.kill('SIGTERM'), 500);

@@ -100,12 +100,14 @@ describe('with-deps', () => {
     run('tool');
     const child = spawn(
       process.execPath,
-      [script, 'sh', '-c', 'trap "exit 7" TERM; echo ready; while :; do sleep 0.05; done'],
+      [script, 'sh', '-c', 'trap "exit 7" TERM; echo ready; while [ -e package-lock.json ]; do sleep 0.05; done'],
       {
+        cwd: root,
         env: env(),
         stdio: ['ignore', 'pipe', 'inherit'],
       },
     );
+    // Should the signal not arrive: without its file the loop ends, and holds nobody's pipes open.
     child.stdout.once('data', () => child.kill('SIGTERM'));
     expect(await new Promise((resolve) => child.on('exit', resolve))).toBe(7);
   });

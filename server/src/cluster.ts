@@ -10,7 +10,8 @@ import { createIssuerAttestor } from './enrollment/nodes/issuer-keys.ts';
 import { createNodeEnrollment } from './enrollment/nodes/node-enrollment.ts';
 import { createTokenReviewer } from './enrollment/nodes/token-review.ts';
 import type { ClusterApi } from './kubernetes/cluster-api.ts';
-import { type NodeDirectory, watchNodes } from './kubernetes/node-directory.ts';
+import { isNodeGone, type NodeDirectory, watchNodes } from './kubernetes/node-directory.ts';
+import { publishAuthority } from './kubernetes/publish-authority.ts';
 import type { Logger } from './telemetry/logger.ts';
 
 export interface ClusterDeps {
@@ -33,8 +34,6 @@ export interface Cluster {
   stop(): void;
 }
 
-const PUBLISH_RETRY_MS = 2_000;
-
 export function createCluster(deps: ClusterDeps, config: Config): Cluster {
   const { db, ca, audit, clock, log, api } = deps;
   const { kubernetesAgents: accounts, kubernetesAudience: audience, kubernetesCluster: cluster } = config;
@@ -45,29 +44,6 @@ export function createCluster(deps: ClusterDeps, config: Config): Cluster {
   const remote = new Map(config.remoteClusters.map((one) => [one.issuer, createIssuerAttestor(one)]));
   let nodes: NodeDirectory | undefined;
   const stopping = new AbortController();
-
-  /** Until it is there: no agent of the cluster can begin without it. */
-  async function publish(to: ClusterApi, name: string): Promise<void> {
-    const path = `/api/v1/namespaces/${to.namespace}/configmaps/${name}`;
-    for (let failed = false; !stopping.signal.aborted; ) {
-      try {
-        await to.patch(path, { data: { 'ca.crt': ca.caPem } });
-        log.info({ configMap: name }, 'the certificate of the authority is published to the cluster');
-        return;
-      } catch (error) {
-        if (!failed)
-          log.error(
-            { err: error, configMap: name },
-            'the certificate of the authority could not be published; it is tried again',
-          );
-        failed = true;
-        await clock.sleep(PUBLISH_RETRY_MS, stopping.signal);
-      }
-    }
-  }
-
-  const attempt = (work: Promise<unknown>) =>
-    void work.catch((error: unknown) => log.error({ err: error }, 'agents do not follow their nodes'));
 
   return {
     enrollNode:
@@ -80,28 +56,33 @@ export function createCluster(deps: ClusterDeps, config: Config): Cluster {
               audit,
               clock,
               attestor: createNodeAttestor(own, remote),
-              labelsOf: (node) => (node.cluster === cluster ? nodes?.get(node.nodeUid)?.labels : undefined),
+              labelsOf: (node) => (node.cluster === cluster ? nodes?.all()?.get(node.nodeUid)?.labels : undefined),
               replaced: deps.revoke,
             },
             { ownCluster: cluster, certificateTtlMs: config.nodeCertificateTtlMs },
           ),
     start() {
-      if (api !== undefined && config.kubernetesCaConfigMap !== undefined)
-        void publish(api, config.kubernetesCaConfigMap);
-      if (own === undefined || api === undefined) return;
-      const agents = createClusterAgents({ db, cluster, revoke: deps.revoke });
-      nodes = watchNodes({
-        api,
+      if (api === undefined) return;
+      const { kubernetesCaConfigMap: configMap } = config;
+      if (configMap !== undefined)
+        void publishAuthority({ api, clock, log, signal: stopping.signal }, configMap, ca.caPem);
+      if (own === undefined) return;
+      const watched = watchNodes({ api, clock, log, changed: () => agents.wake() });
+      const agents = createClusterAgents({
+        db,
+        cluster,
         clock,
         log,
-        listed: (all) => attempt(agents.listed(new Map(all))),
-        changed: (node) => attempt(agents.changed(node)),
-        deleted: (node) => attempt(agents.deleted(node)),
+        nodes: watched.all,
+        isGone: (name, uid) => isNodeGone(api, name, uid),
+        revoke: deps.revoke,
+      });
+      nodes = watched;
+      stopping.signal.addEventListener('abort', () => {
+        watched.stop();
+        agents.stop();
       });
     },
-    stop() {
-      stopping.abort();
-      nodes?.stop();
-    },
+    stop: () => stopping.abort(),
   };
 }

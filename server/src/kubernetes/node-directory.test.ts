@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../clock.ts';
 import { ApiRefused, type ClusterApi } from './cluster-api.ts';
-import { watchNodes } from './node-directory.ts';
+import { isNodeGone, watchNodes } from './node-directory.ts';
 
 interface Node {
   readonly name: string;
@@ -47,9 +47,10 @@ function scripted(lists: Node[][], watches: (unknown[] | Error)[]) {
     api,
     clock,
     log: { warn: () => said.push('warn'), info: () => said.push('mended') },
-    listed: (nodes) => said.push(`all ${[...nodes.values()].map(({ name }) => name)}`),
-    changed: ({ name, labels }) => said.push(`changed ${name} ${JSON.stringify(labels)}`),
-    deleted: ({ name }) => said.push(`deleted ${name}`),
+    changed: () =>
+      said.push(
+        [...(directory.all() ?? new Map()).values()].map(({ name, labels }) => name + JSON.stringify(labels)).join(' '),
+      ),
   });
   onTestFinished(() => directory.stop());
   return { directory, said, asked, done: done.promise };
@@ -79,10 +80,13 @@ describe('the nodes of a cluster', () => {
       ],
     );
     await s.done;
-    expect(s.said).toEqual(['all a,b', 'changed c {"x":"y"}', 'changed b {"zone":"z"}', 'deleted a']);
+    expect(s.said).toEqual([
+      'a{} b{}',
+      'a{} b{} c{"x":"y"}',
+      'a{} b{"zone":"z"} c{"x":"y"}',
+      'b{"zone":"z"} c{"x":"y"}',
+    ]);
     expect(s.asked).toEqual(['list 0', 'list 1', 'watch L', 'watch B']);
-    expect(s.directory.get('2')?.labels).toEqual({ zone: 'z' });
-    expect(s.directory.get('1')).toBeUndefined();
   });
 
   it.each([
@@ -91,15 +95,14 @@ describe('the nodes of a cluster', () => {
   ])('are listed anew when changes were missed and the API %s', async (_what, gone) => {
     const s = scripted([[{ name: 'a', uid: '1' }], [{ name: 'b', uid: '2' }]], [gone]);
     await s.done;
-    expect(s.said.filter((line) => line.startsWith('all'))).toEqual(['all a', 'all b']);
-    expect(s.directory.get('1')).toBeUndefined();
+    expect(s.said.filter((line) => line.endsWith('{}'))).toEqual(['a{}', 'b{}']);
   });
 
   it('are watched again from where a watch broke, and it is said once that it did', async () => {
     const s = scripted([[{ name: 'a', uid: '1' }]], [new Error('reset'), new Error('reset'), []]);
     await s.done;
     expect(s.asked).toEqual(['list 0', 'watch L', 'sleep', 'watch L', 'sleep', 'watch L', 'watch L']);
-    expect(s.said).toEqual(['all a', 'warn', 'mended']);
+    expect(s.said).toEqual(['a{}', 'warn', 'mended']);
   });
 
   it('are not watched any more after a stop', async () => {
@@ -108,5 +111,23 @@ describe('the nodes of a cluster', () => {
     s.directory.stop();
     await systemClock.sleep(5);
     expect(s.asked).toEqual(['list 0', 'watch L']);
+  });
+});
+
+describe('a node that nobody knows here', () => {
+  const asked = (answer: unknown) => ({
+    get: () => (answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer)),
+  });
+  const node = (uid: string) => ({ metadata: { name: 'a', uid, resourceVersion: '1' } });
+
+  it('is gone when the cluster says so, or has another one of its name', async () => {
+    expect(await isNodeGone(asked(node('1')), 'a', '1')).toBe(false);
+    expect(await isNodeGone(asked(node('2')), 'a', '1')).toBe(true);
+    expect(await isNodeGone(asked(new ApiRefused(404, 'not found')), 'a', '1')).toBe(true);
+  });
+
+  it('is not gone because the cluster cannot say', async () => {
+    for (const error of [new ApiRefused(403, 'forbidden'), new Error('ECONNREFUSED')])
+      await expect(isNodeGone(asked(error), 'a', '1')).rejects.toBe(error);
   });
 });

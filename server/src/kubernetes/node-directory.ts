@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod';
 import type { Clock } from '../clock.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -10,8 +11,8 @@ export interface ClusterNode {
 }
 
 export interface NodeDirectory {
-  /** As far as it is known. @param uid of the node */
-  get(uid: string): ClusterNode | undefined;
+  /** By UID; undefined: they were not listed yet. */
+  all(): ReadonlyMap<string, ClusterNode> | undefined;
   stop(): void;
 }
 
@@ -19,10 +20,8 @@ export interface NodeDirectoryDeps {
   readonly api: ClusterApi;
   readonly clock: Pick<Clock, 'sleep'>;
   readonly log: Pick<Logger, 'warn' | 'info'>;
-  /** All that there are: whoever is not among them was deleted. Again after each time that changes were missed. */
-  listed(nodes: ReadonlyMap<string, ClusterNode>): void;
-  changed(node: ClusterNode): void;
-  deleted(node: ClusterNode): void;
+  /** There are others, or their labels are others. */
+  changed(): void;
 }
 
 const PATH = '/api/v1/nodes';
@@ -39,12 +38,13 @@ const Metadata = z.object({
   resourceVersion: z.string(),
   labels: z.record(z.string(), z.string()).optional(),
 });
+const One = z.object({ metadata: Metadata });
 const List = z.object({
   metadata: z.object({ resourceVersion: z.string(), continue: z.string().optional() }),
-  items: z.array(z.object({ metadata: Metadata })),
+  items: z.array(One),
 });
 const Change = z.discriminatedUnion('type', [
-  z.object({ type: z.enum(['ADDED', 'MODIFIED', 'DELETED']), object: z.object({ metadata: Metadata }) }),
+  z.object({ type: z.enum(['ADDED', 'MODIFIED', 'DELETED']), object: One }),
   z.object({ type: z.literal('BOOKMARK'), object: z.object({ metadata: z.object({ resourceVersion: z.string() }) }) }),
   z.object({ type: z.literal('ERROR'), object: z.object({ code: z.number(), message: z.string() }) }),
 ]);
@@ -54,7 +54,7 @@ export function watchNodes(deps: NodeDirectoryDeps): NodeDirectory {
   const { api, clock, log } = deps;
   const stopping = new AbortController();
   const { signal } = stopping;
-  let nodes = new Map<string, ClusterNode>();
+  let nodes: Map<string, ClusterNode> | undefined;
 
   async function list(): Promise<string> {
     const found = new Map<string, ClusterNode>();
@@ -65,7 +65,7 @@ export function watchNodes(deps: NodeDirectoryDeps): NodeDirectory {
       token = metadata.continue ?? '';
       if (token !== '') continue;
       nodes = found;
-      deps.listed(nodes);
+      deps.changed();
       return metadata.resourceVersion;
     }
   }
@@ -87,15 +87,11 @@ export function watchNodes(deps: NodeDirectoryDeps): NodeDirectory {
   }
 
   function take(type: 'ADDED' | 'MODIFIED' | 'DELETED', node: ClusterNode): void {
-    if (type === 'DELETED') {
-      nodes.delete(node.uid);
-      deps.deleted(node);
-      return;
-    }
-    const known = nodes.get(node.uid);
-    nodes.set(node.uid, node);
+    const known = nodes?.get(node.uid);
+    if (type === 'DELETED') nodes?.delete(node.uid);
+    else nodes?.set(node.uid, node);
     // Its status changes all the time, and is nothing to us.
-    if (known === undefined || !sameLabels(known.labels, node.labels)) deps.changed(node);
+    if (type === 'DELETED' || !isDeepStrictEqual(known, node)) deps.changed();
   }
 
   async function run(): Promise<void> {
@@ -120,7 +116,7 @@ export function watchNodes(deps: NodeDirectoryDeps): NodeDirectory {
 
   void run();
   return {
-    get: (uid) => nodes.get(uid),
+    all: () => nodes,
     stop: () => stopping.abort(),
   };
 }
@@ -129,7 +125,13 @@ function nodeOf({ uid, name, labels = {} }: z.infer<typeof Metadata>): ClusterNo
   return { uid, name, labels };
 }
 
-function sameLabels(a: ClusterNode['labels'], b: ClusterNode['labels']): boolean {
-  const keys = Object.keys(a);
-  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
+/** @throws ApiRefused, Error when the cluster cannot say */
+export async function isNodeGone(api: Pick<ClusterApi, 'get'>, name: string, uid: string): Promise<boolean> {
+  try {
+    const { metadata } = One.parse(await api.get(`${PATH}/${encodeURIComponent(name)}`));
+    return metadata.uid !== uid;
+  } catch (error) {
+    if (error instanceof ApiRefused && error.status === 404) return true;
+    throw error;
+  }
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateKeyPair, parsePublicKey } from '@openline/packs';
@@ -68,6 +68,7 @@ async function setUp() {
   return {
     write,
     remove: (name: string) => rmSync(join(directory, name)),
+    away: (is: boolean) => renameSync(is ? directory : `${directory}.away`, is ? `${directory}.away` : directory),
     start,
     errors,
     declared,
@@ -141,10 +142,27 @@ describe('files that are the truth', () => {
     s.write('demo.yaml', 'kind: Pack\nmetadata: 7\n');
     s.write('notes.yaml', 'kind: Note\n');
     await s.look();
-    expect(s.errors).toHaveLength(2);
-    expect(s.errors[0]).toMatch(/demo\.yaml/);
-    expect(s.errors[1]).toMatch(/notes\.yaml/);
+    await s.look();
+    expect(s.errors).toHaveLength(1);
+    expect(s.errors[0]).toMatch(/demo\.yaml.*notes\.yaml/s);
     expect(s.packs()).toEqual(['demo 1.0.0']);
+    expect(s.notes()).toEqual(['a x']);
+    s.write('demo.yaml', pack('1.1.0'));
+    s.write('notes.yaml', note('b', 'x'));
+    await s.look();
+    expect(s.packs()).toEqual(['demo 1.1.0']);
+    expect(s.notes()).toEqual(['b x']);
+  });
+
+  it('are taken again when a directory was away', async () => {
+    const s = await setUp();
+    s.write('notes.yaml', note('a', 'x'));
+    s.away(true);
+    await s.start();
+    await s.look();
+    expect(s.errors).toHaveLength(1);
+    s.away(false);
+    await s.look();
     expect(s.notes()).toEqual(['a x']);
   });
 });

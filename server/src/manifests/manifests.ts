@@ -42,23 +42,39 @@ const CHECK_MS = 10_000;
 export async function startManifests(deps: ManifestDeps, config: ManifestConfig): Promise<Manifests> {
   const { log, clock } = deps;
   const stopping = new AbortController();
+  /** What the files held when all of it was taken. */
   let taken: string | undefined;
+  let complaint = '';
 
+  /** @throws Error of all that could not be taken; the rest was */
   async function look(): Promise<void> {
     const files = config.directories.flatMap(readDirectory);
     const seen = files.map(({ name, content, signature }) => [name, content.toString('latin1'), signature]);
     const fingerprint = JSON.stringify(seen);
     if (fingerprint === taken) return;
+    const outcomes = await Promise.allSettled([
+      takePacks(deps, files.filter(isPack), config.packKeyFile),
+      takeDeclared(
+        deps,
+        files.filter((file) => !isPack(file)),
+      ),
+    ]);
+    const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [reasonOf(outcome.reason)] : []));
+    if (failures.length > 0) throw new Error(failures.join('; '));
     taken = fingerprint;
-    const packs = files.filter(isPack);
-    await takePacks(deps, packs, config.packKeyFile);
-    await takeDeclared(
-      deps,
-      files.filter((file) => !isPack(file)),
-    );
   }
 
-  const attempt = () => look().catch((error: unknown) => log.error({ err: error }, 'manifests cannot be taken'));
+  /** What went wrong is tried again at each look, and told once. */
+  async function attempt(): Promise<void> {
+    try {
+      await look();
+      complaint = '';
+    } catch (error) {
+      if (reasonOf(error) !== complaint) log.error({ err: error }, 'manifests cannot be taken');
+      complaint = reasonOf(error);
+    }
+  }
+
   async function follow(): Promise<void> {
     for (;;) {
       await clock.sleep(CHECK_MS, stopping.signal);
@@ -92,10 +108,14 @@ function isPack({ content }: SourceFile): boolean {
   return /^kind:\s*Pack\s*$/m.test(content.toString('utf8'));
 }
 
-/** One that is wrong does not keep the others out. */
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** One that is wrong does not keep the others out. @throws Error of those that are */
 async function takePacks({ packs, log }: ManifestDeps, files: readonly SourceFile[], keyFile: string): Promise<void> {
   const kept = new Set<string>();
-  let complete = true;
+  const failures: string[] = [];
   for (const { name, content, signature } of files) {
     try {
       const signed = signature ?? signPack(content, parseSecretKey(readFileSync(keyFile, 'utf8')), `from ${name}`);
@@ -104,11 +124,12 @@ async function takePacks({ packs, log }: ManifestDeps, files: readonly SourceFil
       if (!unchanged)
         log.info({ file: name, pack: stored.pack.name, version: stored.pack.version }, 'a pack was taken');
     } catch (error) {
-      complete = false;
-      log.error({ err: error, file: name }, 'a pack cannot be taken');
+      const reason = reasonOf(error);
+      failures.push(reason.includes(name) ? reason : `${name}: ${reason}`);
     }
   }
-  if (!complete) return; // whoever cannot be read may be the one that seems to be gone
+  // Whoever cannot be read may be the one that seems to be gone.
+  if (failures.length > 0) throw new Error(failures.join('; '));
   for (const { pack, pushedBy } of [...packs.wanted()]) {
     if (pushedBy !== BY.name || kept.has(pack.name)) continue;
     await packs.remove(BY, pack.name);

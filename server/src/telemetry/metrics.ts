@@ -41,7 +41,7 @@ export function createMetrics() {
     ),
     enrollments: r.counters(
       'openline_enrollments_total',
-      'Enrolments and certificate renewals by kind (enroll, renew) and outcome (ok, or a code of docs/errors.md).',
+      'Enrolments and certificate renewals by kind (enroll, renew, attest: the agent of a node) and outcome (ok, or a code of docs/errors.md).',
       ['kind', 'outcome'],
     ),
     certificateExpiry: r.gauges(

@@ -4,10 +4,8 @@ import { createAgentService } from '../../agents/agent-service.ts';
 import { createAuditLog } from '../../audit/audit-log.ts';
 import { systemClock } from '../../clock.ts';
 import { withTestDatabase } from '../../db/testing.ts';
-import type { ClusterNode } from '../../kubernetes/node-directory.ts';
 import { createMetrics } from '../../telemetry/metrics.ts';
 import { createEnrollmentService } from '../enrollment-service.ts';
-import { createClusterAgents } from './cluster-agents.ts';
 import { createNodeEnrollment } from './node-enrollment.ts';
 import { agentIdOfNode } from './node-identity.ts';
 
@@ -50,7 +48,6 @@ function setUp() {
     },
     { ownCluster: 'local', certificateTtlMs: HOUR_MS },
   );
-  const follow = createClusterAgents({ db: db.kysely, cluster: 'local', revoke });
   const living = async () =>
     (
       await db.kysely
@@ -60,7 +57,7 @@ function setUp() {
         .orderBy('name')
         .execute()
     ).map((row) => [row.name, row.node_uid, row.pinned_labels]);
-  return { enrollNode, labels, ended, agents, follow, living, audit, ttls, revoke };
+  return { enrollNode, labels, ended, agents, living, audit, ttls, revoke };
 }
 const CSR = new Uint8Array();
 
@@ -89,7 +86,9 @@ describe('the agent of a node', () => {
     await s.enrollNode('worker-1/u-2', CSR);
     expect((await s.living()).map(([, uid]) => uid)).toEqual(['u-2']);
     expect(s.ended).toEqual([`${before.agentId}: the node worker-1 was made anew`]);
-    await expect(s.enrollNode('worker-1/u-1', CSR)).rejects.toThrow();
+    // A pod of the old node may still be there.
+    await expect(s.enrollNode('worker-1/u-1', CSR)).rejects.toMatchObject({ code: 'AGENT_REVOKED' });
+    expect((await s.living()).map(([, uid]) => uid)).toEqual(['u-2']);
   });
 
   it('does not take the name of a machine outside of the cluster', async () => {
@@ -134,26 +133,3 @@ const certificateAuthorityThatIssuesNothing = {
   issueForAgent: () => Promise.reject(new Error('nothing is issued')),
   serverIdentity: () => Promise.reject(new Error('nothing is issued')),
 };
-
-describe('agents of a cluster', () => {
-  const node = (name: string, uid: string, labels: Record<string, string> = {}): ClusterNode => ({ name, uid, labels });
-
-  it('end with their nodes, also with those that were deleted while no server was there', async () => {
-    const s = setUp();
-    for (const name of ['a/1', 'b/2', 'c/3', 'd/4@edge']) await s.enrollNode(name, CSR);
-    await s.follow.deleted(node('a', '1'));
-    await s.follow.deleted(node('nobody', '9'));
-    await s.follow.listed(new Map([['3', node('c', '3')]]));
-    expect((await s.living()).map(([name]) => name)).toEqual(['c', 'd.edge']);
-    expect(s.ended.map((end) => end.split(': ')[1])).toEqual(['the node a was deleted', 'the node b was deleted']);
-  });
-
-  it('have the labels of their nodes as these are now', async () => {
-    const s = setUp();
-    await s.enrollNode('a/1', CSR);
-    await s.follow.changed(node('a', '1', { zone: 'b' }));
-    expect(await s.living()).toEqual([['a', '1', { zone: 'b', 'openline.dev/cluster': 'local' }]]);
-    await s.follow.listed(new Map([['1', node('a', '1', { zone: 'c' })]]));
-    expect(await s.living()).toEqual([['a', '1', { zone: 'c', 'openline.dev/cluster': 'local' }]]);
-  });
-});

@@ -25,20 +25,28 @@ export interface NodeEnrollmentConfig {
   readonly certificateTtlMs: number;
 }
 
-export const CLUSTER_LABEL = 'openline.dev/cluster';
+const CLUSTER_LABEL = 'openline.dev/cluster';
+
+/** What its cluster says of it, and which that is. */
+export function pinnedLabels(labels: Readonly<Record<string, string>>, cluster: string): Record<string, string> {
+  return { ...labels, [CLUSTER_LABEL]: cluster };
+}
 
 export function createNodeEnrollment(deps: NodeEnrollmentDeps, config: NodeEnrollmentConfig) {
   const { db, ca, audit, clock } = deps;
 
   /** Node names are unique in a cluster: who has this one and another UID is gone. */
   async function makeWay(node: NodeIdentity, agentId: string, name: string): Promise<void> {
-    const holder = await db
+    const known = await db
       .selectFrom('agents')
-      .select(['id', 'cluster'])
-      .where('name', '=', name)
-      .where('revoked_at', 'is', null)
-      .executeTakeFirst();
-    if (holder === undefined || holder.id === agentId) return;
+      .select(['id', 'cluster', 'revoked_at', 'revoked_reason'])
+      .where((where) => where.or([where('id', '=', agentId), where.and({ name, revoked_at: null })]))
+      .execute();
+    // A pod of a node that was replaced may still be there, and must not end the one that took its place.
+    const self = known.find(({ id }) => id === agentId);
+    if (self !== undefined && self.revoked_at !== null) throw revoked(node, agentId, self.revoked_reason);
+    const holder = known.find(({ id }) => id !== agentId);
+    if (holder === undefined) return;
     if (holder.cluster !== node.cluster)
       throw new OpenlineError(
         'NAME_TAKEN',
@@ -54,7 +62,7 @@ export function createNodeEnrollment(deps: NodeEnrollmentDeps, config: NodeEnrol
     await makeWay(node, agentId, name);
     const issued = await ca.issueForAgent(csrDer, agentId, config.certificateTtlMs);
     const labels = deps.labelsOf(node);
-    const pinned = JSON.stringify({ ...labels, [CLUSTER_LABEL]: node.cluster });
+    const pinned = JSON.stringify(pinnedLabels(labels ?? {}, node.cluster));
     return db.transaction().execute(async (tx) => {
       const made = await tx
         .insertInto('agents')
@@ -92,12 +100,15 @@ export function createNodeEnrollment(deps: NodeEnrollmentDeps, config: NodeEnrol
         .where('id', '=', agentId)
         .returning(['name', 'revoked_at', 'revoked_reason'])
         .executeTakeFirstOrThrow();
-      if (known.revoked_at !== null)
-        throw new OpenlineError(
-          'AGENT_REVOKED',
-          `the agent of the node ${node.nodeName} was revoked (${known.revoked_reason}); openline agents delete ${agentId} lets it enrol anew`,
-        );
+      if (known.revoked_at !== null) throw revoked(node, agentId, known.revoked_reason);
       return { agentId, agentName: known.name, ...issued };
     });
   };
+}
+
+function revoked({ nodeName }: NodeIdentity, agentId: string, reason: string): OpenlineError {
+  return new OpenlineError(
+    'AGENT_REVOKED',
+    `the agent of the node ${nodeName} was revoked (${reason}); openline agents delete ${agentId} lets it enrol anew`,
+  );
 }

@@ -1,0 +1,39 @@
+import { describe, expect, it } from 'vitest';
+import { publishAuthority } from './publish-authority.ts';
+
+function cluster(failures: number) {
+  const patched: unknown[] = [];
+  const said: string[] = [];
+  const stop = new AbortController();
+  let left = failures;
+  const api = {
+    namespace: 'openline',
+    async patch(path: string, body: unknown) {
+      if (left-- > 0) throw new Error('away');
+      patched.push(path, body);
+    },
+  };
+  const clock = {
+    async sleep() {
+      said.push('sleep');
+    },
+  };
+  const log = { info: () => said.push('info'), error: () => said.push('error') };
+  return { deps: { api, clock, log, signal: stop.signal }, patched, said, stop };
+}
+
+describe('the certificate of the authority', () => {
+  it('is written to the ConfigMap, again and again until it is there; that it fails is said once', async () => {
+    const c = cluster(2);
+    await publishAuthority(c.deps, 'openline-ca', 'PEM');
+    expect(c.patched).toEqual(['/api/v1/namespaces/openline/configmaps/openline-ca', { data: { 'ca.crt': 'PEM' } }]);
+    expect(c.said).toEqual(['error', 'sleep', 'sleep', 'info']);
+  });
+
+  it('is given up when the server stops', async () => {
+    const c = cluster(Number.POSITIVE_INFINITY);
+    c.deps.clock.sleep = async () => c.stop.abort();
+    await publishAuthority(c.deps, 'openline-ca', 'PEM');
+    expect(c.patched).toEqual([]);
+  });
+});

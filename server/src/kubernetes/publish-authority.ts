@@ -1,0 +1,35 @@
+import type { Clock } from '../clock.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { ClusterApi } from './cluster-api.ts';
+
+export interface PublishDeps {
+  readonly api: Pick<ClusterApi, 'patch' | 'namespace'>;
+  readonly clock: Pick<Clock, 'sleep'>;
+  readonly log: Pick<Logger, 'info' | 'error'>;
+  readonly signal: AbortSignal;
+}
+
+const RETRY_MS = 2_000;
+
+/** Writes the authority's certificate to a ConfigMap that is there, until that is done: no agent of the cluster can begin without it. */
+export async function publishAuthority(
+  { api, clock, log, signal }: PublishDeps,
+  configMap: string,
+  caPem: string,
+): Promise<void> {
+  const path = `/api/v1/namespaces/${api.namespace}/configmaps/${configMap}`;
+  for (let failed = false; !signal.aborted; failed = true) {
+    try {
+      await api.patch(path, { data: { 'ca.crt': caPem } });
+      log.info({ configMap }, 'the certificate of the authority is published to the cluster');
+      return;
+    } catch (error) {
+      if (!failed)
+        log.error(
+          { err: error, configMap },
+          'the certificate of the authority could not be published; it is tried again',
+        );
+      await clock.sleep(RETRY_MS, signal);
+    }
+  }
+}
