@@ -2,9 +2,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { renderConfigReference as renderAgentConfig } from '../agent/src/config/reference.ts';
+import { describeAgentMetrics } from '../agent/src/telemetry/metrics.ts';
 import { ERRORS } from '../proto/src/errors.ts';
+import { renderMetricsReference } from '../proto/src/telemetry/reference.ts';
 import { renderConfigReference as renderServerConfig } from '../server/src/config/reference.ts';
-import { renderMetricsReference } from '../server/src/telemetry/reference.ts';
+import { describeMetrics } from '../server/src/telemetry/metrics.ts';
 
 const docsDir = join(import.meta.dirname, '..', 'docs');
 
@@ -17,14 +19,24 @@ export async function generateDocs(): Promise<void> {
 function renderMetrics(): string {
   return `# Metrics
 
-Generated from \`server/src/telemetry/metrics.ts\` by \`npm run generate\`; do not edit.
+Generated from \`server/src/telemetry/metrics.ts\` and \`agent/src/telemetry/metrics.ts\` by \`npm run generate\`; do not edit.
 
-The server shows these at \`/metrics\` on \`metricsListen\` (default \`127.0.0.1:9464\`) in Prometheus’ format, besides \`process_…\` and
-\`nodejs_…\` of its process. Units are seconds and bytes. No label names an agent, a run, a user or a target. \`/healthz\` says that the
-process answers, \`/readyz\` that the server can do its work; all three are without authentication, hence on the loopback address unless
-you open them.
+In Prometheus’ text format, without authentication; hence on the loopback address, or nowhere, unless you open them. Units are seconds and
+bytes. No label names an agent, a run, a user or a target: which agent it is, the scraper’s own labels say. Counters of what may happen are there from
+the start, with 0. The [dashboards and alert rules](dashboards.md) of the chart are made of these.
 
-${renderMetricsReference()}`;
+## Server
+
+On \`metricsListen\` (default \`127.0.0.1:9464\`) at \`/metrics\`, besides \`process_…\` and \`nodejs_…\` of its process. \`/healthz\` says that the
+process answers, \`/readyz\` that the server can do its work.
+
+${renderMetricsReference(describeMetrics())}
+## Agent
+
+On \`metricsListen\` (default: nowhere; the chart sets \`0.0.0.0:9465\`) at \`/metrics\`. \`/healthz\` says that the process answers, \`/readyz\` that its
+link with a server is ready.
+
+${renderMetricsReference(describeAgentMetrics())}`;
 }
 
 function renderConfiguration(): string {

@@ -22,6 +22,7 @@ import { type Clock, systemClock } from './tasks/clock.ts';
 import type { TaskEngine } from './tasks/engine.ts';
 import { createTaskEngine } from './tasks/task-engine.ts';
 import type { Log } from './telemetry/log.ts';
+import { startTelemetry } from './telemetry/telemetry.ts';
 import { startTidying } from './tidy.ts';
 import { VERSION } from './version.ts';
 
@@ -70,6 +71,8 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
   };
 
   try {
+    const telemetry = await startTelemetry(log, config.metricsListen);
+    undo.push(() => telemetry.stop());
     prepareEventsDirectory(config.events);
     const keeper = await keepIdentity(log, config, (credential, store) =>
       enroll({ store, clock, random, log, signal: stopping.signal }, { ...config, credential }),
@@ -101,6 +104,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
         random,
         log,
         openStream,
+        observe: telemetry.link,
         identity: keeper.current,
         enrollAgain: keeper.again,
         handler: {
@@ -118,7 +122,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
     );
     const { concurrency, queueLimit, allow, maxRisk, killGraceMs, outputCapBytes, spoolLimitBytes } = config.tasks;
     const engine = await createTaskEngine(
-      { uplink: link, packs, log, clock },
+      { uplink: link, packs, log, clock, observe: telemetry.engine },
       {
         dataDir,
         eventsDirectory: config.events.directory,
@@ -142,6 +146,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
         log,
         packs,
         send: link.events,
+        observe: telemetry.rules,
         sources: () => createSources(config.events, { clock, random }),
       },
       {
@@ -168,6 +173,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       },
       renewed: keeper.replace,
     });
+    telemetry.made({ identity: keeper.current, link, engine, rules, packs });
     const tidying = startTidying({ clock, idle: () => engine.openRunIds().length === 0 });
     // Tasks end first, so that their last reports still go out over the link.
     undo.push(

@@ -1,10 +1,13 @@
 import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
+import { watchEventLoop } from '@openline/proto/event-loop';
+import { startTelemetryHttp } from '@openline/proto/telemetry-http';
 import { createAccessService } from './access/access-service.ts';
 import { ensureAdminToken, writeClientFile } from './access/first-token.ts';
 import { createAgentService } from './agents/agent-service.ts';
 import { startOperatorApi } from './api/operator-api.ts';
 import { createAuditLog } from './audit/audit-log.ts';
+import { createCensus } from './census.ts';
 import { systemClock } from './clock.ts';
 import { createCluster } from './cluster.ts';
 import type { Config } from './config/config.ts';
@@ -15,6 +18,7 @@ import { createDeclaredRegistry } from './declared/registry.ts';
 import { CA_FILE, openCertificateAuthority } from './enrollment/certificate-authority.ts';
 import { createEnrollmentService } from './enrollment/enrollment-service.ts';
 import { ensurePackKey, openTrustedKeys, PACK_KEY_FILE, TRUSTED_KEYS_DIR } from './enrollment/trusted-keys.ts';
+import { every } from './every.ts';
 import { createHealthModel } from './health-model.ts';
 import { openClusterApi } from './kubernetes/cluster-api.ts';
 import { startManifests } from './manifests/manifests.ts';
@@ -33,8 +37,6 @@ import { createSessionObserver } from './sessions/observer.ts';
 import { createSessionStore } from './sessions/session-store.ts';
 import { createSessions, type Sessions } from './sessions/sessions.ts';
 import { createLinkTracer } from './sessions/tracer.ts';
-import { watchEventLoop } from './telemetry/event-loop.ts';
-import { startTelemetryHttp } from './telemetry/http.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { VERSION } from './version.ts';
@@ -56,6 +58,7 @@ const OPERATOR_GRACE_MS = 1_000;
 const FLUSH_TIMEOUT_MS = 5_000;
 const NOTIFICATION_GRACE_MS = 10_000;
 const CENSUS_MS = 15_000;
+const LAG_RESOLUTION_MS = 10;
 const CLUSTER_TIMEOUT_MS = 5_000;
 
 /** Wires the domains together; the only place that names concrete classes. */
@@ -66,7 +69,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
   metrics.addProcessMetrics();
   metrics.buildInfo.with({ version: VERSION, node: process.version }).set(1);
 
-  const closers: (() => Promise<void> | void)[] = [watchEventLoop(metrics)];
+  const closers: (() => Promise<void> | void)[] = [watchEventLoop(metrics.eventLoopLag, LAG_RESOLUTION_MS)];
   const stop = async () => {
     for (const close of closers.splice(0).reverse()) await close();
   };
@@ -258,16 +261,24 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       },
     );
     closers.push(() => sweeper.stop());
-    const census = setInterval(() => {
-      // When the database does not answer, the gauge keeps what it said last; openline_database_up tells why.
-      agents.count().then(
-        (count) => metrics.agentsKnown.set(count),
-        () => {},
+    async function notReady(): Promise<string[]> {
+      const unreachable = await database.ping().then(
+        () => undefined,
+        (error: Error) => error.message,
       );
-      watching.census().catch(() => {});
-      health.census().catch(() => {});
-    }, CENSUS_MS);
-    closers.push(() => clearInterval(census));
+      const problems = [unreachable, desk.fault(), watching.events.fault(), refusedRuns()];
+      const found = problems.filter((problem) => problem !== undefined);
+      metrics.ready.set(found.length === 0 ? 1 : 0);
+      return found;
+    }
+    const counts = createCensus({ db, packs, metrics });
+    const takeCensus = async () => {
+      // When the database does not answer, the gauges keep what they said last; openline_database_up tells why.
+      await Promise.allSettled([notReady(), counts(), watching.census(), health.census()]);
+    };
+    await takeCensus();
+    const census = every(CENSUS_MS, takeCensus, () => {});
+    closers.push(() => census.stop());
     sessions.start();
     cluster.start();
     closers.push(() => cluster.stop());
@@ -348,17 +359,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     const telemetry = await startTelemetryHttp({
       listen: config.metricsListen,
       metrics,
-      health: {
-        async notReady() {
-          const unreachable = await database.ping().then(
-            () => undefined,
-            (error: Error) => error.message,
-          );
-          return [unreachable, desk.fault(), watching.events.fault(), refusedRuns()].filter(
-            (problem) => problem !== undefined,
-          );
-        },
-      },
+      health: { notReady },
     });
     closers.push(() => telemetry.close());
     writeClientFile(config.dataDir, `localhost:${operators.port}`, CA_FILE);

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Risk } from '@openline/packs';
 import { OpenlineError } from '@openline/proto/errors';
+import type { HostPort } from '@openline/proto/host-port';
 import type { EventsConfig } from '../events/config.ts';
 import type { LogLevel } from '../telemetry/log.ts';
 import { defaultDataDir, eventsDirectoryIn } from './data-dir.ts';
@@ -42,6 +43,8 @@ export interface Config {
     readonly probes: number;
     readonly allow: readonly string[];
   };
+  /** undefined: no metrics. */
+  readonly metricsListen: HostPort | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -123,6 +126,7 @@ export async function loadConfig({
       probes: value('monitors.concurrency', KEYS['monitors.concurrency']) ?? 16,
       allow: value('monitors.allow', KEYS['monitors.allow']) ?? ['*/*'],
     },
+    metricsListen: value('metricsListen', KEYS.metricsListen),
     logLevel: value('logLevel', KEYS.logLevel) ?? 'info',
   };
   if (config.events.sources.includes('kubernetes') && config.events.kubernetesApi === undefined)

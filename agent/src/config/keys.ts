@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import type { Risk } from '@openline/packs';
 import { parsePublicKey } from '@openline/packs/signature';
+import { type HostPort, parseHostPort } from '@openline/proto/host-port';
 import { MAX_LABELS, MAX_OUTPUT_BYTES } from '@openline/proto/limits';
 import { type FileLog, LOG_NAMES, type LogName, readFileLogs } from '../events/config.ts';
 import type { LogLevel } from '../telemetry/log.ts';
@@ -326,6 +327,15 @@ export const KEYS = {
     expects: 'patterns of pack/monitor, such as linux/* or demo/queue',
     description: 'The monitors whose probes may run a command or a script here. No server can overrule it.',
     ...list((item) => (/^[a-z0-9*-]+\/[a-z0-9*-]+$/.test(item) ? item : undefined)),
+  }),
+  metricsListen: key<HostPort>({
+    flag: 'metrics-listen',
+    type: 'host:port',
+    default: '',
+    expects: 'host:port, such as 127.0.0.1:9465 (port 0 picks a free one)',
+    description:
+      'Where `/metrics` (Prometheus), `/healthz` and `/readyz` (the link is ready) are shown, without authentication. Empty: nowhere. docs/metrics.md lists what is shown.',
+    read: (raw) => (typeof raw === 'string' ? parseHostPort(raw) : undefined),
   }),
   logLevel: key<LogLevel>({
     flag: 'log-level',

@@ -41,12 +41,22 @@ export interface LinkDeps {
   /** Uses a join token that was not used yet. @returns false when there is none */
   enrollAgain: () => Promise<boolean>;
   handler: SessionHandler;
+  observe?: LinkObserver | undefined;
 }
 
 export interface LinkConfig {
   /** host:port, in the order of preference; the first is home. */
   readonly servers: readonly string[];
   readonly policy: LinkPolicy;
+}
+
+/** What the link tells of itself, for metrics. */
+export interface LinkObserver {
+  opened(): void;
+  /** A stream ended, or never became a session. */
+  failed(code: ErrorCode): void;
+  /** From a heartbeat to the server's answer. */
+  heartbeat(roundTripMs: number): void;
 }
 
 /** The agent's one line to its servers: dials, keeps, loses and finds it again. */
@@ -76,6 +86,8 @@ interface Session {
   readonly welcomeMs: number;
   heartbeatMs: number;
   heartbeatTimer: Timer | undefined;
+  /** The newest heartbeat, while it is not answered. */
+  asked: { readonly seq: bigint; readonly atMs: number } | undefined;
 }
 
 interface Opened {
@@ -179,13 +191,22 @@ export function createLink(deps: LinkDeps, config: LinkConfig): Link {
       () => handler.writable(),
     );
     const welcomeMs = heartbeatMs(welcome.heartbeatIntervalMs);
-    session = { number, stream, outbox, welcomeMs, heartbeatMs: welcomeMs, heartbeatTimer: undefined };
+    session = {
+      number,
+      stream,
+      outbox,
+      welcomeMs,
+      heartbeatMs: welcomeMs,
+      heartbeatTimer: undefined,
+      asked: undefined,
+    };
     lastWhy = '';
     log.info(
       { agent: welcome.agentName, agentId: welcome.agentId, epoch: welcome.sessionEpoch, stream: number },
       'connected',
     );
     beat(session, welcomeMs * random());
+    deps.observe?.opened();
     handler.opened(welcome);
   }
 
@@ -200,6 +221,7 @@ export function createLink(deps: LinkDeps, config: LinkConfig): Link {
     on.heartbeatTimer = clock.after(inMs, () => {
       if (session !== on) return;
       heartbeatSeq++;
+      on.asked = { seq: heartbeatSeq, atMs: clock.nowMs() };
       const sentUnixMs = BigInt(Math.round(clock.unixMs()));
       on.outbox.control({
         kind: { $case: 'heartbeat', value: { ...handler.heartbeat(), seq: heartbeatSeq, sentUnixMs } },
@@ -218,6 +240,10 @@ export function createLink(deps: LinkDeps, config: LinkConfig): Link {
         entry.welcome ??= kind.value;
         return feed({ kind: 'welcome', stream: number, heartbeatMs: heartbeatMs(kind.value.heartbeatIntervalMs) });
       case 'heartbeatAck':
+        if (session?.number === number && session.asked?.seq === kind.value.seq) {
+          deps.observe?.heartbeat(clock.nowMs() - session.asked.atMs);
+          session.asked = undefined;
+        }
         if (kind.value.committedRunIds.length > 0 && session?.number === number) handler.message(message);
         return;
       case 'reconnect':
@@ -244,6 +270,7 @@ export function createLink(deps: LinkDeps, config: LinkConfig): Link {
   }
 
   function say(code: ErrorCode, inMs: number, loud: boolean) {
+    deps.observe?.failed(code);
     const fields = { code, retryInMs: Math.round(inMs), why: lastWhy, ...(loud ? { next: ERRORS[code].doNext } : {}) };
     log[loud ? 'error' : 'warn'](fields, ERRORS[code].means);
   }

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Interpreter } from '@openline/packs';
-import type { Engine } from '@openline/packs/engine';
+import type { Engine, Outcome } from '@openline/packs/engine';
 import type { EventAck, EventBatch, Heartbeat, Policy, ResetMonitor } from '@openline/proto/agent';
 import type { EventSource } from '../events/source.ts';
 import { createJitSwitch } from '../jit.ts';
@@ -29,7 +29,20 @@ export interface Rules {
   policy(policy: Policy): void;
   reset(reset: ResetMonitor): void;
   health(): Pick<Heartbeat, 'rulesCheckedMsAgo' | 'spooledEventRecords' | 'fault'>;
+  /** On disk. */
+  spooledBytes(): number;
   stop(): Promise<void>;
+}
+
+/** What the rules tell of themselves, for metrics. */
+export interface RulesObserver {
+  /** Events were read, and given to the rules. */
+  read(events: number): void;
+  concluded(kind: Outcome['kind']): void;
+  /** Events that no rule has seen, and never will. */
+  missed(events: number): void;
+  /** What holds on this agent now. */
+  holds(rules: number, monitors: number): void;
 }
 
 export interface RulesDeps {
@@ -43,6 +56,7 @@ export interface RulesDeps {
   readonly sources: () => readonly EventSource[];
   /** Default: the disk. */
   readonly fs?: SpoolFs;
+  readonly observe?: RulesObserver | undefined;
 }
 
 export interface RulesConfig {
@@ -76,8 +90,15 @@ export async function startRules(deps: RulesDeps, config: RulesConfig): Promise<
   const jit = createJitSwitch(clock);
   const sender = createEventSender({ clock, log, spool, send: deps.send });
   const runtime = createRuleRuntime(
-    { clock, log, spool, committed: sender.kick },
-    { share: config.share, maxBacklogMs: config.maxBacklogMs, took: jit.took },
+    { clock, log, spool, committed: sender.kick, observe: deps.observe },
+    {
+      share: config.share,
+      maxBacklogMs: config.maxBacklogMs,
+      took(events, usedMs) {
+        jit.took(events, usedMs);
+        deps.observe?.read(events);
+      },
+    },
   );
   const cookie = `probe-of-${spool.id}`;
   await endOrphans(cookie);
@@ -117,6 +138,7 @@ export async function startRules(deps: RulesDeps, config: RulesConfig): Promise<
       runtime,
       readers,
       probes,
+      holds: deps.observe?.holds,
       async loadEngine() {
         const module = await import('@openline/packs/engine');
         checked ??= checkEngine(module.compileWatches, module.createEngine);
@@ -138,6 +160,7 @@ export async function startRules(deps: RulesDeps, config: RulesConfig): Promise<
       spooledEventRecords: BigInt(spool.pendingRecords()),
       fault: runtime.fault(),
     }),
+    spooledBytes: spool.bytes,
     async stop() {
       check.stop();
       await watching.settled();

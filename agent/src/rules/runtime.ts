@@ -5,6 +5,7 @@ import type { Clock, EngineLog, Timer } from '../tasks/clock.ts';
 import { createGatherer } from './gatherer.ts';
 import { createIntake, type IntakeConfig } from './intake.ts';
 import type { GapSpan } from './records.ts';
+import type { RulesObserver } from './rules.ts';
 
 /** What an engine is asked for here: the real one, or one for a test. */
 export type RuleEngine = Pick<
@@ -44,6 +45,7 @@ export interface RuntimeDeps {
   readonly spool: Pick<EventSpool, 'commit' | 'restored' | 'fault'>;
   /** New records are on disk. */
   readonly committed: () => void;
+  readonly observe?: Pick<RulesObserver, 'concluded' | 'missed'> | undefined;
 }
 
 /** Positions and state without a record are written this often, and not synced: what follows from them can be concluded again. */
@@ -133,6 +135,7 @@ export function createRuleRuntime(deps: RuntimeDeps, config: IntakeConfig): Rule
   }
 
   function gap(span: GapSpan): void {
+    deps.observe?.missed(span.events);
     gatherer.gap(span, clock.nowMs());
     dirty = true;
   }
@@ -145,7 +148,10 @@ export function createRuleRuntime(deps: RuntimeDeps, config: IntakeConfig): Rule
       const outcomes = question(engine);
       if (outcomes.length === 0) return;
       const nowMs = clock.nowMs();
-      for (const outcome of outcomes) gatherer.add(outcome, nowMs);
+      for (const outcome of outcomes) {
+        deps.observe?.concluded(outcome.kind);
+        gatherer.add(outcome, nowMs);
+      }
     } catch (error) {
       if (engineFault === '') log.error({ error }, 'the rule engine failed on an event');
       engineFault = `rule engine: ${error instanceof Error ? error.message : String(error)}`;

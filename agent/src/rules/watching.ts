@@ -5,6 +5,7 @@ import type { ProbeScheduler } from '../monitors/scheduler.ts';
 import type { PackLibrary } from '../packs/library.ts';
 import type { EngineLog } from '../tasks/clock.ts';
 import type { Readers } from './readers.ts';
+import type { RulesObserver } from './rules.ts';
 import type { RuleRuntime } from './runtime.ts';
 
 /** Keeps the engine as the held packs and the server's overrides want it. */
@@ -23,6 +24,7 @@ export interface WatchingDeps {
   readonly probes: Pick<ProbeScheduler, 'plan'>;
   /** Not loaded before some pack has a rule or a monitor: it is much of an agent's memory. */
   readonly loadEngine: () => Promise<typeof import('@openline/packs/engine')>;
+  readonly holds?: RulesObserver['holds'] | undefined;
 }
 
 const OVERRIDES = 'overrides';
@@ -54,8 +56,10 @@ export function startWatching(deps: WatchingDeps, about: About): Watching {
     runtime.use(engine);
     holding = true;
     const plans = engine.plans();
-    const held = watches.statuses.filter(({ holds }) => holds).length;
-    log.info({ packs: packs.length, watches: held, probes: plans.length, logs: watches.logs }, 'watches');
+    const held = watches.statuses.filter(({ holds }) => holds);
+    const rules = held.filter(({ kind }) => kind === 'rule').length;
+    deps.holds?.(rules, held.length - rules);
+    log.info({ packs: packs.length, watches: held.length, probes: plans.length, logs: watches.logs }, 'watches');
     if (watches.problems.length > 0) log.warn({ problems: watches.problems }, 'some overrides make no sense here');
     deps.probes.plan(plans);
     await deps.readers.want(watches.logs);

@@ -1,4 +1,5 @@
 import type { Heartbeat, Task, TaskOutput, TaskReports } from '@openline/proto/agent';
+import type { End } from './dispatch-machine.ts';
 
 /** What the engine says upward. The link implements it; while no session is open `reports` and `output` return false and nothing is kept there. */
 export interface Uplink {
@@ -15,6 +16,14 @@ export type ExecutorHealth = Pick<
   Heartbeat,
   'running' | 'queued' | 'capacity' | 'spooledResults' | 'spooledOutputBytes' | 'executorCheckedMsAgo' | 'fault'
 >;
+
+/** What the engine tells of itself, for metrics. */
+export interface EngineObserver {
+  /** A dispatch ended here, for the first time. */
+  ended(end: End): void;
+  /** The journal was synced to disk. */
+  synced(tookMs: number): void;
+}
 
 /**
  * Runs tasks, at most once each, and owes their results until they are committed.

@@ -2,7 +2,7 @@ import type { TaskResult } from '@openline/proto/agent';
 import { MAX_TTL_MS } from '@openline/proto/limits';
 import type { Clock, EngineLog, Timer } from './clock.ts';
 import { type Input, type Stop, step } from './dispatch-machine.ts';
-import type { ExecutorHealth, TaskEngine, Uplink } from './engine.ts';
+import type { EngineObserver, ExecutorHealth, TaskEngine, Uplink } from './engine.ts';
 import type { Journal } from './journal/journal.ts';
 import { encodeResult, type JournalRecord } from './journal/records.ts';
 import { createMemory, type Memory, REMEMBER_AFTER_EXPIRY_MS } from './memory.ts';
@@ -56,6 +56,7 @@ export interface ExecutorDeps {
   readonly log: EngineLog;
   readonly journal: Journal;
   readonly uplink: Uplink;
+  readonly ended?: EngineObserver['ended'] | undefined;
 }
 
 export interface ExecutorConfig {
@@ -184,6 +185,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
     run.work = undefined;
     run.launch = undefined;
     if (run.spool !== undefined) outputs.complete(run.id);
+    deps.ended?.(run.state.ending.end);
     if (run.result !== undefined) {
       reporter.result(run.result);
     } else {

@@ -10,7 +10,7 @@ import type { PackLibrary } from '../packs/library.ts';
 import { type Admission, admit } from './admission.ts';
 import { type Clock, type EngineLog, systemClock } from './clock.ts';
 import { accepting } from './dispatch-machine.ts';
-import type { TaskEngine, Uplink } from './engine.ts';
+import type { EngineObserver, TaskEngine, Uplink } from './engine.ts';
 import { createExecutor } from './executor.ts';
 import type { GroupLog } from './journal/group-log.ts';
 import { openJournal, sharedJournal } from './journal/journal.ts';
@@ -33,6 +33,7 @@ export interface TaskEngineDeps {
    * nothing back, and leaves the log open when it stops.
    */
   readonly sharedLog?: GroupLog;
+  readonly observe?: EngineObserver | undefined;
 }
 
 export interface TaskEngineConfig {
@@ -84,7 +85,7 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
   const journal =
     deps.sharedLog === undefined
       ? await openJournal(
-          { fs: deps.fs ?? diskFs, clock, log },
+          { fs: deps.fs ?? diskFs, clock, log, synced: deps.observe?.synced },
           {
             directory: join(config.dataDir, 'journal'),
             ...(config.selfCheckMs === undefined ? {} : { selfCheckMs: config.selfCheckMs }),
@@ -92,7 +93,7 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
         )
       : sharedJournal(deps.sharedLog);
   const executor = createExecutor(
-    { clock, log, journal, uplink: deps.uplink },
+    { clock, log, journal, uplink: deps.uplink, ended: deps.observe?.ended },
     {
       concurrency: room.capacity,
       spoolDir,

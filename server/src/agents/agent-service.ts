@@ -71,15 +71,6 @@ export function createAgentService({ db, audit, isConnected, onRevoked }: AgentS
       return rows.map(({ id, name, values }): Candidate => ({ id, name, values: values.map((v) => v ?? undefined) }));
     },
 
-    async count() {
-      const { known } = await db
-        .selectFrom('agents')
-        .select((select) => select.fn.countAll<number>().as('known'))
-        .where('revoked_at', 'is', null)
-        .executeTakeFirstOrThrow();
-      return known;
-    },
-
     async packsOf(agentIds) {
       const rows = await db
         .selectFrom('agent_packs')

@@ -39,8 +39,6 @@ export interface AgentService {
   candidates(targets: string | readonly string[], keys: readonly string[]): Promise<Candidate[]>;
   /** By id or name. @throws OpenlineError AGENT_UNKNOWN */
   get(idOrName: string): Promise<AgentRecord>;
-  /** Enrolled and not revoked. */
-  count(): Promise<number>;
   packsOf(agentIds: readonly string[]): Promise<Map<string, AgentPackRecord[]>>;
   /** Marks it revoked, ends its open dispatches, ends its link. */
   revoke(by: { name: string }, idOrName: string, reason: string): Promise<AgentRecord>;

@@ -2,12 +2,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
+import { formatHostPort, parseHostPort } from '@openline/proto/host-port';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type ConfigSources, loadConfig } from './config.ts';
 import { envOf, KEY_NAMES, KEYS } from './keys.ts';
 import { describeConfig, renderConfigReference } from './reference.ts';
-import { formatDuration, formatHostPort, parseDuration, parseHostPort } from './values.ts';
+import { formatDuration, parseDuration } from './values.ts';
 
 function yaml(text: string): string {
   const directory = mkdtempSync(join(tmpdir(), 'openline-config-'));

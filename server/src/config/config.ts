@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs';
 import { homedir, hostname, networkInterfaces } from 'node:os';
 import { join, resolve } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
+import type { HostPort } from '@openline/proto/host-port';
 import { parseDocument } from 'yaml';
 import * as z from 'zod';
 import type { RemoteCluster } from '../enrollment/nodes/issuer-keys.ts';
 import type { LogLevel } from '../telemetry/logger.ts';
 import { envOf, flagOf, KEY_NAMES, KEYS, type KeyName } from './keys.ts';
-import type { HostPort, Subnet } from './values.ts';
+import type { Subnet } from './values.ts';
 
 /** Frozen; nobody reads flags, environment or files after it was made. docs/configuration.md describes each key. */
 export interface Config {

@@ -1,7 +1,8 @@
+import { formatHostPort, parseHostPort } from '@openline/proto/host-port';
 import { DEFAULT_AGENT_PORT, DEFAULT_METRICS_PORT, DEFAULT_OPERATOR_PORT, MAX_TTL_MS } from '@openline/proto/limits';
 import * as z from 'zod';
 import { LOG_LEVELS } from '../telemetry/logger.ts';
-import { formatDuration, formatHostPort, parseDuration, parseHostPort, parseSubnet } from './values.ts';
+import { formatDuration, parseDuration, parseSubnet } from './values.ts';
 
 /** One key of the configuration. The docs, the flags, the environment variables and the check are made of it. */
 export interface Key<S extends z.ZodType> {

@@ -2,12 +2,6 @@ import { isIP } from 'node:net';
 
 /** The notations of the configuration. Each returns undefined for what it cannot read: the caller knows the key to name. */
 
-export interface HostPort {
-  readonly host: string;
-  /** 0: the operating system picks a free one. */
-  readonly port: number;
-}
-
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 
@@ -27,19 +21,6 @@ export function formatDuration(ms: number): string {
     if (ms !== 0 && ms % UNIT_MS[unit] === 0) return `${ms / UNIT_MS[unit]}${unit}`;
   }
   return `${ms}ms`;
-}
-
-/** "0.0.0.0:5723", "[::]:5723", "host:0". */
-export function parseHostPort(text: string): HostPort | undefined {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/.exec(text.trim());
-  if (match === null) return undefined;
-  const host = match[1] ?? match[2];
-  const port = Number(match[3]);
-  return host === undefined || port > 65_535 ? undefined : { host, port };
-}
-
-export function formatHostPort({ host, port }: HostPort): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 export interface Subnet {

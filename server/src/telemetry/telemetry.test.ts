@@ -1,36 +1,29 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import { type Health, startTelemetryHttp } from './http.ts';
+import { renderMetricsReference } from '@openline/proto/metrics-reference';
+import { describe, expect, it } from 'vitest';
 import { createLogger } from './logger.ts';
 import { createMetrics, describeMetrics } from './metrics.ts';
-import { renderMetricsReference } from './reference.ts';
-
-async function started(health: Health) {
-  const metrics = createMetrics();
-  const http = await startTelemetryHttp({ listen: { host: '127.0.0.1', port: 0 }, metrics, health });
-  onTestFinished(() => http.close());
-  const get = async (path: string) => {
-    const response = await fetch(`http://127.0.0.1:${http.address.port}${path}`);
-    return { status: response.status, body: await response.text() };
-  };
-  return { metrics, http, get };
-}
-
-const ready: Health = { notReady: async () => [] };
 
 describe('metrics', () => {
-  it('are shown in the Prometheus format with the labels they were counted with', async () => {
-    const { metrics, get } = await started(ready);
+  it('are shown in the Prometheus format, with those of the process', async () => {
+    const metrics = createMetrics();
+    metrics.addProcessMetrics();
     metrics.dispatches.with({ state: 'succeeded' }).inc(3);
-    metrics.dispatchStage.with({ stage: 'submit_sent' }).observe(0.0007);
-    metrics.beforeScrape(() => metrics.agentsConnected.set(7));
-    const { status, body } = await get('/metrics');
-    expect(status).toBe(200);
+    const { contentType, body } = await metrics.render();
+    expect(contentType).toContain('version=0.0.4');
     expect(body).toContain('openline_dispatches_total{state="succeeded"} 3');
-    expect(body).toContain('openline_dispatch_stage_seconds_bucket{le="0.001",stage="submit_sent"} 1');
-    expect(body).toContain('openline_agents_connected 7');
+    expect(body).toMatch(/^process_resident_memory_bytes \d+$/m);
+    expect(body).toMatch(/^nodejs_heap_size_used_bytes \d+$/m);
+  });
+
+  it('count from 0 what may happen, so that the first time is an increase', async () => {
+    const { body } = await createMetrics().render();
+    expect(body).toContain('openline_dispatches_total{state="lost"} 0');
+    expect(body).toContain('openline_dispatch_stage_seconds_count{stage="submit_sent"} 0');
+    expect(body).toContain('openline_notifications_total{channel_kind="smtp",outcome="dead"} 0');
+    expect(body).toContain('openline_hello_rejected_total{reason="IDENTITY_UNKNOWN"} 0');
   });
 
   it('all begin with openline_, say what they mean, and follow the naming rules of their type', () => {
@@ -48,39 +41,7 @@ describe('metrics', () => {
 
   it('are those of docs/metrics.md (`npm run generate` writes it)', () => {
     const page = readFileSync(join(import.meta.dirname, '../../../docs/metrics.md'), 'utf8');
-    expect(page).toContain(renderMetricsReference());
-  });
-});
-
-describe('the health endpoints', () => {
-  it('are ready when nothing stands against it', async () => {
-    const { get } = await started(ready);
-    expect(await get('/readyz')).toEqual({ status: 200, body: 'ok\n' });
-  });
-
-  it('say what stands against it, while the process itself is live', async () => {
-    const { get } = await started({ notReady: async () => ['database: does not answer'] });
-    expect(await get('/readyz')).toEqual({ status: 503, body: 'database: does not answer\n' });
-    expect((await get('/healthz')).status).toBe(200);
-  });
-
-  it('are not ready when the check fails', async () => {
-    const { get } = await started({ notReady: () => Promise.reject(new Error('out of luck')) });
-    expect(await get('/readyz')).toEqual({ status: 503, body: 'out of luck\n' });
-  });
-
-  it('are not ready when the check hangs', async () => {
-    const { get } = await started({ notReady: () => new Promise(() => {}) });
-    expect((await get('/readyz')).status).toBe(503);
-  });
-
-  it('name the key when their port is taken', async () => {
-    const { http } = await started(ready);
-    const second = startTelemetryHttp({ listen: http.address, metrics: createMetrics(), health: ready });
-    await expect(second).rejects.toMatchObject({
-      code: 'PORT_IN_USE',
-      message: expect.stringContaining('metricsListen'),
-    });
+    expect(page).toContain(renderMetricsReference(describeMetrics()));
   });
 });
 

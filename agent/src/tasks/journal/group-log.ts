@@ -28,6 +28,7 @@ export interface GroupLogDeps {
   readonly snapshot?: () => string[];
   /** A line that means nothing, for the self-check. */
   readonly probe: () => string;
+  readonly synced?: ((tookMs: number) => void) | undefined;
 }
 
 export interface GroupLogConfig {
@@ -131,6 +132,7 @@ export async function createGroupLog(deps: GroupLogDeps, config: GroupLogConfig)
   }
 
   async function syncNow(): Promise<void> {
+    const startMs = clock.nowMs();
     try {
       await file.sync();
     } catch (error) {
@@ -138,6 +140,7 @@ export async function createGroupLog(deps: GroupLogDeps, config: GroupLogConfig)
       throw error;
     }
     lastSyncedMs = clock.nowMs();
+    deps.synced?.(lastSyncedMs - startMs);
   }
 
   function failed(error: Error, items: readonly Item[]): void {

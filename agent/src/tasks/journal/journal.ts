@@ -3,9 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
 import { MAX_TTL_MS } from '@openline/proto/limits';
-import type { Clock, EngineLog } from '../clock.ts';
-import { createGroupLog, type Durability, type GroupLog } from './group-log.ts';
-import type { LogFs } from './log-fs.ts';
+import { createGroupLog, type Durability, type GroupLog, type GroupLogDeps } from './group-log.ts';
 import { JOURNAL_VERSION, type JournalRecord, lineOf, parseJournal, probeLine } from './records.ts';
 import { type JournalContent, type JournalRun, type ProcessName, recordsOf, replay } from './replay.ts';
 
@@ -24,11 +22,7 @@ export interface Journal {
   close(): Promise<void>;
 }
 
-export interface JournalDeps {
-  readonly fs: LogFs;
-  readonly clock: Clock;
-  readonly log: EngineLog;
-}
+export interface JournalDeps extends Pick<GroupLogDeps, 'fs' | 'clock' | 'log' | 'synced'> {}
 
 /**
  * Opens `<directory>/journal.log`, cuts off a last line that was not written to its end, and starts a new journal when the old one is damaged.
@@ -77,6 +71,7 @@ export async function openJournal(
         fs,
         clock,
         log,
+        synced: deps.synced,
         probe: () => probeLine,
         snapshot: () => [header, ...Array.from(runs(), (run) => recordsOf(run).map(lineOf).join(''))],
       },

@@ -1,10 +1,10 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { OpenlineError } from '@openline/proto/errors';
-import { formatHostPort, type HostPort } from '../config/values.ts';
-import type { Metrics } from './metrics.ts';
+import { OpenlineError } from '../errors.ts';
+import { formatHostPort, type HostPort } from '../host-port.ts';
+import type { Registry } from './registry.ts';
 
 export interface Health {
-  /** What keeps the server from being ready, one line each; empty: it is. */
+  /** What keeps the process from being ready, one line each; empty: it is. */
   notReady(): Promise<readonly string[]>;
 }
 
@@ -26,7 +26,7 @@ export async function startTelemetryHttp({
   health,
 }: {
   listen: HostPort;
-  metrics: Metrics;
+  metrics: Pick<Registry, 'render'>;
   health: Health;
 }): Promise<TelemetryHttp> {
   const server = createServer((request, response) => {
@@ -61,7 +61,7 @@ export async function startTelemetryHttp({
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  metrics: Metrics,
+  metrics: Pick<Registry, 'render'>,
   health: Health,
 ): Promise<void> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return respond(response, 405, 'only GET\n');

@@ -1,4 +1,4 @@
-/** What the rest of the server sees of a metric. No type of the metrics library leaves metrics.ts. */
+/** What the rest of a program sees of a metric. */
 export interface Counter {
   inc(by?: number): void;
 }
@@ -16,6 +16,12 @@ export interface Histogram {
 export interface Labelled<Metric, Label extends string> {
   with(labels: Readonly<Record<Label, string>>): Metric;
 }
+
+/**
+ * The values of each label that are known beforehand; empty where they are not. A counter of known values is there from the start, with 0: else the first
+ * thing that it counts is no increase, and what has never happened cannot be told from what is not measured.
+ */
+export type KnownLabels<Label extends string> = Readonly<Record<Label, readonly string[]>>;
 
 export interface MetricDescription {
   readonly name: string;
