@@ -6,6 +6,7 @@ export {
   type PublicKey,
   parsePublicKey,
   parseSecretKey,
+  publicKeyText,
   type SecretKey,
   signPack,
   verifyPack,

@@ -51,9 +51,16 @@ export function generateKeyPair(comment: string): KeyPairText {
   const keyId = idText(id);
   return {
     keyId,
-    publicKey: `${UNTRUSTED}${comment}\n${Buffer.concat([PURE, id, key]).toString('base64')}\n`,
+    publicKey: publicKeyText({ keyId, seed }, comment),
     secretKey: `${UNTRUSTED}minisign secret key ${keyId}\n${secret.toString('base64')}\n`,
   };
+}
+
+/** The file of the key that checks what this one signs. @param comment one line */
+export function publicKeyText({ keyId, seed }: SecretKey, comment: string): string {
+  checkComment(comment, MAX_COMMENT_BYTES);
+  const id = Buffer.from(keyId, 'hex').reverse();
+  return `${UNTRUSTED}${comment}\n${Buffer.concat([PURE, id, publicHalf(seed)]).toString('base64')}\n`;
 }
 
 /**

@@ -252,6 +252,12 @@ export const ERRORS = {
     means: 'The data directory cannot be created, read or written.',
     doNext: 'The message carries the operating system’s reason.',
   },
+  STATE_UNAVAILABLE: {
+    means:
+      'What the server keeps of its own (certificate authority, pack key, admin token) cannot be read or written, in its data directory or in the Secret that `stateSecret` names.',
+    doNext:
+      'The message carries the reason. A Secret must be there, perhaps empty, and the service account of the server may get and patch it.',
+  },
   PORT_IN_USE: { means: 'Another program listens on the port.', doNext: 'Stop it, or choose another port.' },
   DATABASE_FAILED: {
     means:

@@ -17,7 +17,7 @@ import { createDeclaredService } from './declared/declared-service.ts';
 import { createDeclaredRegistry } from './declared/registry.ts';
 import { CA_FILE, openCertificateAuthority } from './enrollment/certificate-authority.ts';
 import { createEnrollmentService } from './enrollment/enrollment-service.ts';
-import { ensurePackKey, openTrustedKeys, PACK_KEY_FILE, TRUSTED_KEYS_DIR } from './enrollment/trusted-keys.ts';
+import { ensurePackKey, openTrustedKeys, TRUSTED_KEYS_DIR } from './enrollment/trusted-keys.ts';
 import { every } from './every.ts';
 import { createHealthModel } from './health-model.ts';
 import { openClusterApi } from './kubernetes/cluster-api.ts';
@@ -37,6 +37,8 @@ import { createSessionObserver } from './sessions/observer.ts';
 import { createSessionStore } from './sessions/session-store.ts';
 import { createSessions, type Sessions } from './sessions/sessions.ts';
 import { createLinkTracer } from './sessions/tracer.ts';
+import { openState } from './state/open-state.ts';
+import { STATE_FILES } from './state/state.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { VERSION } from './version.ts';
@@ -82,12 +84,13 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     // Each domain registers its kinds before the service loads what is stored.
     const declaredKinds = createDeclaredRegistry();
     const access = createAccessService({ db, audit, clock, log });
-    const ca = await openCertificateAuthority(config, clock);
     const clusterApi = openClusterApi(process.env, { timeoutMs: CLUSTER_TIMEOUT_MS });
+    const state = await openState({ api: clusterApi, clock }, config);
+    const ca = await openCertificateAuthority({ state, now: clock.now }, config);
     const revoke = (agentId: string, why: string) => agents.revoke({ name: 'kubernetes' }, agentId, why);
     const cluster = createCluster({ db, ca, audit, clock, log, api: clusterApi, revoke }, config);
     const enrollment = createEnrollmentService({ db, ca, audit, clock, metrics, enrollNode: cluster.enrollNode });
-    ensurePackKey(config.dataDir);
+    await ensurePackKey(state, config.dataDir);
     const keyDirectories = [
       join(config.dataDir, TRUSTED_KEYS_DIR),
       ...(config.trustedPackKeys ? [config.trustedPackKeys] : []),
@@ -95,7 +98,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     const trusted = openTrustedKeys(keyDirectories, { log });
     closers.push(() => trusted.close());
     const packs = await createPackService({ db, audit, trustedKeys: () => trusted.keys(), log });
-    await ensureAdminToken({ db, audit }, { dataDir: config.dataDir, reset: config.resetAdminToken });
+    await ensureAdminToken({ db, audit, state }, { reset: config.resetAdminToken });
 
     const healthModel = createHealthModel(
       {
@@ -225,7 +228,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
 
     const { manifests: directories } = config;
     if (directories.length > 0) {
-      const packKeyFile = join(config.dataDir, PACK_KEY_FILE);
+      const packKeyFile = join(config.dataDir, STATE_FILES.packKey);
       const manifests = await startManifests({ packs, declared, clock, log }, { directories, packKeyFile });
       closers.push(() => manifests.stop());
     }
@@ -370,7 +373,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         metricsPort: telemetry.address.port,
         dataDir: config.dataDir,
         caHash: ca.caHash,
-        adminToken: join(config.dataDir, 'admin-token'),
+        adminToken: join(config.dataDir, STATE_FILES.adminToken),
         ms: clock.now().getTime() - startedAt.getTime(),
       },
       'ready',

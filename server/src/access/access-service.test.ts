@@ -5,9 +5,11 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { createAuditLog } from '../audit/audit-log.ts';
 import type { Clock } from '../clock.ts';
 import { silentLog, withTestDatabase } from '../db/testing.ts';
+import { createFileStateStore } from '../state/file-store.ts';
+import { STATE_FILES } from '../state/state.ts';
 import type { Principal } from './access.ts';
 import { createAccessService } from './access-service.ts';
-import { ADMIN_TOKEN_FILE, ensureAdminToken, writeClientFile } from './first-token.ts';
+import { ensureAdminToken, writeClientFile } from './first-token.ts';
 
 const db = withTestDatabase();
 const ADMIN: Principal = { id: 'a', name: 'alice', role: 'admin' };
@@ -136,8 +138,11 @@ describe('a join token', () => {
 
 describe('the first admin token', () => {
   const first = (dataDir: string, reset = false) =>
-    ensureAdminToken({ db: db.kysely, audit: createAuditLog({ db: db.kysely }) }, { dataDir, reset });
-  const written = (dataDir: string) => readFileSync(join(dataDir, ADMIN_TOKEN_FILE), 'utf8').trim();
+    ensureAdminToken(
+      { db: db.kysely, audit: createAuditLog({ db: db.kysely }), state: createFileStateStore(dataDir) },
+      { reset },
+    );
+  const written = (dataDir: string) => readFileSync(join(dataDir, STATE_FILES.adminToken), 'utf8').trim();
 
   it('is made once, also by servers that start together, and only its owner can read it', async () => {
     const { access } = setUp();
@@ -145,7 +150,7 @@ describe('the first admin token', () => {
     expect((await Promise.all([first(dataDir), first(dataDir)])).sort()).toEqual([false, true]);
     expect(await first(dataDir)).toBe(false);
     expect(await access.authenticate(written(dataDir))).toMatchObject({ name: 'admin', role: 'admin' });
-    expect(statSync(join(dataDir, ADMIN_TOKEN_FILE)).mode & 0o777).toBe(0o600);
+    expect(statSync(join(dataDir, STATE_FILES.adminToken)).mode & 0o777).toBe(0o600);
   });
 
   it('is replaced on request; the old one is revoked, tokens of people stay', async () => {

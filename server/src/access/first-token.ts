@@ -5,23 +5,23 @@ import { newId } from '../db/ids.ts';
 import type { Schema } from '../db/schema.ts';
 import { storeErrors } from '../db/store-errors.ts';
 import { writeFileAtomic } from '../files.ts';
+import { STATE_FILES, type StateStore } from '../state/state.ts';
 import { hashOf, newSecret } from './secrets.ts';
 
 /** In the data directory. */
-export const ADMIN_TOKEN_FILE = 'admin-token';
 const CLIENT_FILE = 'client.json';
 const NAME = 'admin';
 const SYSTEM = 'system';
 
 /**
- * Makes the first admin token when there is no operator token at all, and writes it to `<dataDir>/admin-token` (0600).
- * @param reset revoke the one that was made so, and make it anew: for when the file is lost
+ * Makes the first admin token when there is no operator token at all, and keeps it in the state.
+ * @param reset revoke the one that was made so, and make it anew: for when it is lost
  * @returns whether a token was made
- * @throws OpenlineError STORE_UNAVAILABLE
+ * @throws OpenlineError STORE_UNAVAILABLE, STATE_UNAVAILABLE
  */
 export async function ensureAdminToken(
-  { db, audit }: { db: Kysely<Schema>; audit: AuditLog },
-  { dataDir, reset }: { dataDir: string; reset: boolean },
+  { db, audit, state }: { db: Kysely<Schema>; audit: AuditLog; state: StateStore },
+  { reset }: { reset: boolean },
 ): Promise<boolean> {
   return storeErrors(
     db.transaction().execute(async (tx) => {
@@ -54,9 +54,9 @@ export async function ensureAdminToken(
         .execute();
       const details = { kind: 'operator', name: NAME, role: 'admin', reset };
       await audit.record({ principal: SYSTEM, action: 'token.create', object: id, details }, tx);
-      // Before the commit: a token that is stored and in no file would lock everybody out. The other way round is mended by
-      // the next start.
-      writeFileAtomic(join(dataDir, ADMIN_TOKEN_FILE), `${secret}\n`);
+      // Before the commit: a token that only the database knows would lock everybody out. The other way round is mended by the
+      // next start.
+      await state.update('adminToken', () => `${secret}\n`);
       return true;
     }),
   );
@@ -68,6 +68,6 @@ export async function ensureAdminToken(
  * @param server host:port of the operator port, as reached from this machine
  */
 export function writeClientFile(dataDir: string, server: string, caFile: string): void {
-  const content = { server, caFile, tokenFile: ADMIN_TOKEN_FILE };
+  const content = { server, caFile, tokenFile: STATE_FILES.adminToken };
   writeFileAtomic(join(dataDir, CLIENT_FILE), `${JSON.stringify(content, null, 2)}\n`);
 }

@@ -36,6 +36,7 @@ export interface Config {
   readonly kubernetesAudience: string;
   readonly kubernetesCluster: string;
   readonly kubernetesCaConfigMap: string | undefined;
+  readonly stateSecret: string | undefined;
   readonly remoteClusters: readonly RemoteCluster[];
   readonly nodeCertificateTtlMs: number;
   readonly drainMs: number;
@@ -89,6 +90,7 @@ const schema = z.strictObject({
   kubernetesAudience: KEYS.kubernetesAudience.schema,
   kubernetesCluster: KEYS.kubernetesCluster.schema,
   kubernetesCaConfigMap: KEYS.kubernetesCaConfigMap.schema,
+  stateSecret: KEYS.stateSecret.schema,
   remoteClusters: KEYS.remoteClusters.schema,
   nodeCertificateTtl: KEYS.nodeCertificateTtl.schema,
   drain: KEYS.drain.schema,
@@ -170,6 +172,7 @@ export function loadConfig({ flags = {}, env = {}, file = env[envOf('config')] }
       jwksFile: jwksFile === undefined ? undefined : resolve(jwksFile),
     })),
     kubernetesCaConfigMap: rest.kubernetesCaConfigMap,
+    stateSecret: rest.stateSecret,
     drainMs: drain,
   });
 }

@@ -253,6 +253,14 @@ export const KEYS = {
     description:
       'A ConfigMap in the namespace of this server, which writes the certificate of its authority to the key `ca.crt` there: agents in the cluster mount it to know their server.',
   },
+  stateSecret: {
+    type: 'text',
+    schema: z.string().regex(CLUSTER).optional(),
+    default: '',
+    expects: 'the name of a Secret',
+    description:
+      'A Secret in the namespace of this server that keeps what the server makes itself (certificate authority, pack key, first admin token), for a server whose data directory does not outlive its pod. It must be there, perhaps empty. Without it the data directory keeps them.',
+  },
   remoteClusters: {
     type: 'list of clusters',
     schema: z
@@ -343,7 +351,7 @@ export const KEYS = {
     default: 'false',
     expects: 'true or false',
     description:
-      'At this start, revoke the token named admin and write a new one to admin-token in the data directory.',
+      'At this start, revoke the token named admin and make a new one: in admin-token of the data directory, and in the Secret of stateSecret.',
   },
 } as const satisfies Record<string, Key<z.ZodType>>;
 

@@ -1,8 +1,10 @@
 import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
-import { syncDirectory, writeFileAtomic } from '../files.ts';
+import * as z from 'zod';
+import { writeFileAtomic } from '../files.ts';
+import type { StateStore } from '../state/state.ts';
 import type { CertificateAuthority } from './enrollment.ts';
 import {
   dnsOrAddress,
@@ -17,30 +19,49 @@ import {
   spkiHash,
 } from './x509.ts';
 
+export interface CertificateAuthorityDeps {
+  readonly state: StateStore;
+  now(): Date;
+}
+
 export interface CertificateAuthorityConfig {
   readonly dataDir: string;
   readonly agentCertificateTtlMs: number;
 }
 
-/** Relative to the data directory. */
+/** Relative to the data directory: for who needs to know the authority, and only that. */
 export const CA_FILE = 'ca/ca.pem';
 const CA_TTL_MS = 10 * 365 * 86_400_000;
 /** Renewed at half of it while the server runs, so nobody ever has to think of it. */
 const SERVER_TTL_MS = 30 * 86_400_000;
 
+/** What the state holds of it. */
+const Document = z.object({
+  /** Part of every name that is in a certificate: it stays when the authority changes. */
+  trustDomain: z.string(),
+  own: z.object({ certificatePem: z.string(), keyPem: z.string() }),
+});
+type Document = z.infer<typeof Document>;
+
 /**
- * Opens the authority in `<dataDir>/ca`, or makes it at the first start. One that somebody put there (ca.pem, ca.key in PKCS#8; ECDSA on
- * P-256) is used as it is.
- * @throws OpenlineError DATA_DIR_UNUSABLE its files cannot be read, or do not belong together
+ * Opens the authority that the state holds, or makes it at the first start.
+ * @throws OpenlineError STATE_UNAVAILABLE, also when what it holds cannot be used
  */
 export async function openCertificateAuthority(
+  { state, now }: CertificateAuthorityDeps,
   { dataDir, agentCertificateTtlMs }: CertificateAuthorityConfig,
-  { now }: { now(): Date },
 ): Promise<CertificateAuthority> {
-  const directory = join(dataDir, 'ca');
-  if (!existsSync(directory)) await create(directory, now());
-  const caPem = readFileSync(join(directory, 'ca.pem'), 'utf8');
-  const { issuer, trustDomain } = await load(directory, caPem);
+  const text = await state.update(
+    'authority',
+    async (kept) => kept ?? JSON.stringify(ofOlderBuild(dataDir) ?? (await create(now())), undefined, 2),
+  );
+  const { trustDomain, own } = readDocument(text);
+  const caPem = own.certificatePem;
+  const issuer = await load(own);
+  mkdirSync(join(dataDir, CA_FILE, '..'), { recursive: true, mode: 0o700 });
+  writeFileAtomic(join(dataDir, CA_FILE), caPem, 0o644);
+  for (const file of OLD_FILES) rmSync(join(dataDir, file), { force: true });
+  let identity: Awaited<ReturnType<CertificateAuthority['serverIdentity']>> | undefined;
 
   return {
     caPem,
@@ -55,9 +76,7 @@ export async function openCertificateAuthority(
     },
 
     async serverIdentity(names) {
-      const file = join(directory, 'server.pem');
-      const kept = readIdentity(file);
-      if (kept !== undefined && isCurrent(kept.certificate, caPem, names, now())) return kept.identity;
+      if (identity !== undefined && isCurrent(identity.certificatePem, names, now())) return identity;
       const keys = await generateKeys();
       const { certificatePem, notAfter } = await issue(
         issuer,
@@ -65,65 +84,56 @@ export async function openCertificateAuthority(
         now(),
         SERVER_TTL_MS,
       );
-      const keyPem = await privateKeyPem(keys.privateKey);
-      writeFileAtomic(file, certificatePem + keyPem);
-      return { certificatePem, keyPem, notAfter };
+      identity = { certificatePem, keyPem: await privateKeyPem(keys.privateKey), notAfter };
+      return identity;
     },
   };
 }
 
-/** In a folder beside, moved into place whole: a crash in between leaves no authority without its key. */
-async function create(directory: string, now: Date): Promise<void> {
-  const half = `${directory}.new-${process.pid}`;
-  rmSync(half, { recursive: true, force: true });
-  mkdirSync(half, { recursive: true, mode: 0o700 });
+async function create(now: Date): Promise<Document> {
   const keys = await generateKeys();
   const trustDomain = `${randomBytes(5).toString('hex')}.openline`;
-  writeFileAtomic(join(half, 'ca.key'), await privateKeyPem(keys.privateKey));
-  writeFileAtomic(join(half, 'ca.pem'), await selfSigned(keys, trustDomain, now, CA_TTL_MS), 0o644);
-  renameSync(half, directory);
-  syncDirectory(join(directory, '..'));
+  const certificatePem = await selfSigned(keys, trustDomain, now, CA_TTL_MS);
+  return { trustDomain, own: { certificatePem, keyPem: await privateKeyPem(keys.privateKey) } };
 }
 
-async function load(directory: string, caPem: string): Promise<{ issuer: Issuer; trustDomain: string }> {
+const OLD_FILES = ['ca/ca.key', 'ca/server.pem'];
+
+/** Builds before this one kept certificate and key in files of their own. */
+function ofOlderBuild(dataDir: string): Document | undefined {
+  const keyFile = join(dataDir, 'ca/ca.key');
+  if (!existsSync(keyFile)) return undefined;
+  const own = { certificatePem: readFileSync(join(dataDir, CA_FILE), 'utf8'), keyPem: readFileSync(keyFile, 'utf8') };
+  const name = new X509Certificate(own.certificatePem).subjectAltName ?? '';
+  return { trustDomain: /URI:spiffe:\/\/([a-z0-9._-]+)/.exec(name)?.[1] ?? 'openline', own };
+}
+
+function readDocument(text: string): Document {
   try {
-    const keyPem = readFileSync(join(directory, 'ca.key'), 'utf8');
-    const certificate = new X509Certificate(caPem);
-    if (!certificate.checkPrivateKey(createPrivateKey(keyPem)))
-      throw new Error('the key is not that of the certificate');
-    const trustDomain = /URI:spiffe:\/\/([a-z0-9._-]+)/.exec(certificate.subjectAltName ?? '')?.[1] ?? 'openline';
-    const issuer = { certificate: parseCertificate(caPem), privateKey: await importPrivateKey(keyPem) };
-    return { issuer, trustDomain };
+    return Document.parse(JSON.parse(text));
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : 'unknown';
-    throw new OpenlineError(
-      'DATA_DIR_UNUSABLE',
-      `the certificate authority in ${directory} cannot be used: ${reason}`,
-      {
-        cause,
-      },
-    );
+    throw unusable('it cannot be read', cause);
   }
 }
 
-function readIdentity(file: string) {
-  if (!existsSync(file)) return undefined;
-  const pem = readFileSync(file, 'utf8');
-  const keyAt = pem.indexOf('-----BEGIN PRIVATE KEY-----');
-  const [certificatePem, keyPem] = [pem.slice(0, keyAt), pem.slice(keyAt)];
+async function load({ certificatePem, keyPem }: Document['own']): Promise<Issuer> {
   try {
-    const certificate = new X509Certificate(certificatePem);
-    return { certificate, identity: { certificatePem, keyPem, notAfter: certificate.validToDate } };
-  } catch {
-    // Damaged: a new one costs nothing.
-    return undefined;
+    if (!new X509Certificate(certificatePem).checkPrivateKey(createPrivateKey(keyPem)))
+      throw new Error('the key is not that of the certificate');
+    return { certificate: parseCertificate(certificatePem), privateKey: await importPrivateKey(keyPem) };
+  } catch (cause) {
+    throw unusable(cause instanceof Error ? cause.message : 'unknown', cause);
   }
 }
 
-function isCurrent(certificate: X509Certificate, caPem: string, names: readonly string[], now: Date): boolean {
+function unusable(why: string, cause: unknown): OpenlineError {
+  return new OpenlineError('STATE_UNAVAILABLE', `the certificate authority cannot be used: ${why}`, { cause });
+}
+
+function isCurrent(certificatePem: string, names: readonly string[], now: Date): boolean {
+  const certificate = new X509Certificate(certificatePem);
   const halfLife = (certificate.validFromDate.getTime() + certificate.validToDate.getTime()) / 2;
   if (now.getTime() > halfLife || now < certificate.validFromDate) return false;
-  if (!certificate.verify(new X509Certificate(caPem).publicKey)) return false;
   const has = (name: string) =>
     dnsOrAddress(name).type === 'ip' ? certificate.checkIP(name) : certificate.checkHost(name, { wildcards: false });
   const count = (certificate.subjectAltName ?? '').split(', ').length;

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
@@ -10,6 +10,7 @@ import { createAccessService } from '../access/access-service.ts';
 import { createAuditLog } from '../audit/audit-log.ts';
 import type { Clock } from '../clock.ts';
 import { silentLog, withTestDatabase } from '../db/testing.ts';
+import { createFileStateStore } from '../state/file-store.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { openCertificateAuthority } from './certificate-authority.ts';
 import { createEnrollmentService } from './enrollment-service.ts';
@@ -38,7 +39,10 @@ function clockAt(startMs: number): Clock & { pass(ms: number): void } {
 }
 
 const openCa = (dataDir: string, clock: Clock) =>
-  openCertificateAuthority({ dataDir, agentCertificateTtlMs: 24 * HOUR_MS }, clock);
+  openCertificateAuthority(
+    { state: createFileStateStore(dataDir), now: clock.now },
+    { dataDir, agentCertificateTtlMs: 24 * HOUR_MS },
+  );
 
 async function request(keys: KeyPair, algorithm: object = ALGORITHM): Promise<Uint8Array> {
   const wish = [new x509.SubjectAlternativeNameExtension([{ type: 'url', value: 'spiffe://evil/agent/admin' }])];
@@ -59,7 +63,7 @@ describe('the certificate authority', () => {
     const second = await openCa(dataDir, clock);
     expect(second).toMatchObject({ caPem: first.caPem, caHash: first.caHash, trustDomain: first.trustDomain });
     expect(statSync(join(dataDir, 'ca')).mode & 0o777).toBe(0o700);
-    expect(statSync(join(dataDir, 'ca/ca.key')).mode & 0o777).toBe(0o600);
+    expect(statSync(join(dataDir, 'ca/authority.json')).mode & 0o777).toBe(0o600);
     expect(readdirSync(dataDir)).toEqual(['ca']);
   });
 
@@ -128,13 +132,33 @@ describe('the certificate authority', () => {
     }
   });
 
-  it('does not start with a key that belongs to another certificate', async () => {
+  it('does not start with a key that belongs to another certificate, or with a text that is none of ours', async () => {
     const [dataDir, other] = [folder(), folder()];
     await openCa(dataDir, clockAt(START));
     await openCa(other, clockAt(START));
-    rmSync(join(dataDir, 'ca/ca.pem'));
-    writeFileSync(join(dataDir, 'ca/ca.pem'), (await openCa(other, clockAt(START))).caPem);
-    await expect(openCa(dataDir, clockAt(START))).rejects.toMatchObject({ code: 'DATA_DIR_UNUSABLE' });
+    const file = (directory: string) => join(directory, 'ca/authority.json');
+    const read = (directory: string) => JSON.parse(readFileSync(file(directory), 'utf8'));
+    const [{ own, ...rest }, { own: stranger }] = [read(dataDir), read(other)];
+    const mixed = { ...rest, own: { ...own, certificatePem: stranger.certificatePem } };
+    for (const text of [JSON.stringify(mixed), 'half a docum']) {
+      writeFileSync(file(dataDir), text);
+      await expect(openCa(dataDir, clockAt(START))).rejects.toMatchObject({ code: 'STATE_UNAVAILABLE' });
+    }
+  });
+
+  it('of an older build, which had files for certificate and key, stays what it is', async () => {
+    const dataDir = folder();
+    const made = await openCa(folder(), clockAt(START));
+    const source = folder();
+    const { caPem, trustDomain } = await openCa(source, clockAt(START));
+    const { own } = JSON.parse(readFileSync(join(source, 'ca/authority.json'), 'utf8'));
+    mkdirSync(join(dataDir, 'ca'));
+    writeFileSync(join(dataDir, 'ca/ca.pem'), caPem);
+    writeFileSync(join(dataDir, 'ca/ca.key'), own.keyPem);
+    expect(made.caPem).not.toBe(caPem);
+    expect(await openCa(dataDir, clockAt(START))).toMatchObject({ caPem, trustDomain });
+    expect(readdirSync(join(dataDir, 'ca')).sort()).toEqual(['authority.json', 'ca.pem']);
+    expect(await openCa(dataDir, clockAt(START))).toMatchObject({ caPem, trustDomain });
   });
 });
 
@@ -153,26 +177,16 @@ describe('the certificate of the server', () => {
     expect(certificate.verify(new X509Certificate(ca.caPem).publicKey)).toBe(true);
   });
 
-  it('stays the same over restarts, until its names change or half of its life is over', async () => {
-    const dataDir = folder();
+  it('stays the same until its names change or half of its life is over', async () => {
     const clock = clockAt(START);
-    const first = await (await openCa(dataDir, clock)).serverIdentity(NAMES);
+    const ca = await openCa(folder(), clock);
+    const first = await ca.serverIdentity(NAMES);
     clock.pass(10 * 24 * HOUR_MS);
-    const ca = await openCa(dataDir, clock);
     expect(await ca.serverIdentity(NAMES)).toEqual(first);
     const renamed = await ca.serverIdentity(['localhost']);
     expect(renamed.certificatePem).not.toBe(first.certificatePem);
     clock.pass(16 * 24 * HOUR_MS);
     expect((await ca.serverIdentity(['localhost'])).certificatePem).not.toBe(renamed.certificatePem);
-    expect(statSync(join(dataDir, 'ca/server.pem')).mode & 0o777).toBe(0o600);
-  });
-
-  it('is made anew when its file is damaged', async () => {
-    const dataDir = folder();
-    const ca = await openCa(dataDir, clockAt(START));
-    await ca.serverIdentity(NAMES);
-    writeFileSync(join(dataDir, 'ca/server.pem'), 'half a certif');
-    expect((await ca.serverIdentity(NAMES)).certificatePem).toMatch(/^-----BEGIN CERTIFICATE-----/);
   });
 });
 

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { generateKeyPair, parseSecretKey, signPack, verifyPack } from '@openline/packs';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { silentLog } from '../db/testing.ts';
-import { ensurePackKey, openTrustedKeys, PACK_KEY_FILE, TRUSTED_KEYS_DIR } from './trusted-keys.ts';
+import { createFileStateStore } from '../state/file-store.ts';
+import { STATE_FILES } from '../state/state.ts';
+import { ensurePackKey, openTrustedKeys, TRUSTED_KEYS_DIR } from './trusted-keys.ts';
 
 let dataDir = '';
 beforeEach(() => {
@@ -23,25 +25,25 @@ function open(...directories: string[]) {
 }
 
 describe('the trusted keys', () => {
-  it('begin with one of this installation, whose packs are accepted', () => {
-    ensurePackKey(dataDir);
+  it('begin with one of this installation, whose packs are accepted', async () => {
+    await ensurePackKey(createFileStateStore(dataDir), dataDir);
     const trusted = open(join(dataDir, TRUSTED_KEYS_DIR));
-    const secret = parseSecretKey(readFileSync(join(dataDir, PACK_KEY_FILE), 'utf8'));
+    const secret = parseSecretKey(readFileSync(join(dataDir, STATE_FILES.packKey), 'utf8'));
     const content = Buffer.from('a pack');
     expect(verifyPack(content, signPack(content, secret, 'x'), trusted.keys()).keyId).toBe(secret.keyId);
-    expect(statSync(join(dataDir, PACK_KEY_FILE)).mode & 0o777).toBe(0o600);
+    expect(statSync(join(dataDir, STATE_FILES.packKey)).mode & 0o777).toBe(0o600);
     expect(trusted.texts()).toHaveLength(1);
   });
 
-  it('keep the secret key away once somebody has removed it', () => {
-    ensurePackKey(dataDir);
-    rmSync(join(dataDir, PACK_KEY_FILE));
-    ensurePackKey(dataDir);
-    expect(() => statSync(join(dataDir, PACK_KEY_FILE))).toThrow();
+  it('keep the secret key away once somebody has removed it', async () => {
+    await ensurePackKey(createFileStateStore(dataDir), dataDir);
+    rmSync(join(dataDir, STATE_FILES.packKey));
+    await ensurePackKey(createFileStateStore(dataDir), dataDir);
+    expect(() => statSync(join(dataDir, STATE_FILES.packKey))).toThrow();
   });
 
-  it('follow the files: a key that is added counts within seconds, one that is removed no longer', () => {
-    ensurePackKey(dataDir);
+  it('follow the files: a key that is added counts within seconds, one that is removed no longer', async () => {
+    await ensurePackKey(createFileStateStore(dataDir), dataDir);
     const more = join(dataDir, 'more');
     mkdirSync(more);
     const trusted = open(join(dataDir, TRUSTED_KEYS_DIR), more);
@@ -54,8 +56,8 @@ describe('the trusted keys', () => {
     expect(trusted.keys().map((key) => key.keyId)).not.toContain(keyId);
   });
 
-  it('hold on when a file cannot be read while the server runs', () => {
-    ensurePackKey(dataDir);
+  it('hold on when a file cannot be read while the server runs', async () => {
+    await ensurePackKey(createFileStateStore(dataDir), dataDir);
     const trusted = open(join(dataDir, TRUSTED_KEYS_DIR));
     const before = trusted.keys();
     writeFileSync(join(dataDir, TRUSTED_KEYS_DIR, 'broken.pub'), 'not a key');

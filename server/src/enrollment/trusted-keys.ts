@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { generateKeyPair, type PublicKey, parsePublicKey } from '@openline/packs';
+import { generateKeyPair, type PublicKey, parsePublicKey, parseSecretKey, publicKeyText } from '@openline/packs';
 import { OpenlineError } from '@openline/proto/errors';
 import { writeFileAtomic } from '../files.ts';
+import type { StateStore } from '../state/state.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** The keys whose packs are accepted, here and by every agent that enrols. */
@@ -15,7 +16,6 @@ export interface TrustedKeys {
 
 /** Relative to the data directory. */
 export const TRUSTED_KEYS_DIR = 'trusted-keys';
-export const PACK_KEY_FILE = 'keys/packs.key';
 const CHECK_MS = 10_000;
 
 /**
@@ -68,18 +68,17 @@ function readKeys(directories: readonly string[]) {
 
 /**
  * At the first start: a key pair of this installation, so that `openline packs push` works with no set-up. Whoever signs elsewhere
- * removes `keys/packs.key`, and it does not come back.
+ * removes `keys/packs.key`, and it does not come back; in a Secret, an empty text does the same.
  */
-export function ensurePackKey(dataDir: string): void {
+export async function ensurePackKey(state: StateStore, dataDir: string): Promise<void> {
   const trusted = join(dataDir, TRUSTED_KEYS_DIR);
   if (existsSync(trusted)) return;
-  const secretFile = join(dataDir, PACK_KEY_FILE);
-  const { publicKey, secretKey } = generateKeyPair('packs of this Openline server');
-  mkdirSync(join(secretFile, '..'), { recursive: true, mode: 0o700 });
-  writeFileAtomic(secretFile, secretKey);
+  const comment = 'packs of this Openline server';
+  const secretKey = await state.update('packKey', (kept) => kept ?? generateKeyPair(comment).secretKey);
   // Moved into place whole: what a crash leaves behind is made anew.
   const half = `${trusted}.new`;
   mkdirSync(half, { recursive: true, mode: 0o755 });
-  writeFileAtomic(join(half, 'site.pub'), publicKey, 0o644);
+  if (secretKey.trim() !== '')
+    writeFileAtomic(join(half, 'site.pub'), publicKeyText(parseSecretKey(secretKey), comment), 0o644);
   renameSync(half, trusted);
 }

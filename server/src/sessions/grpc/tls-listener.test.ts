@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { openCertificateAuthority } from '../../enrollment/certificate-authority.ts';
+import { createFileStateStore } from '../../state/file-store.ts';
 import { listenTls } from './tls-listener.ts';
 
 it('an agents’ port that another program has is named, as the key that sets it', async () => {
@@ -15,7 +16,8 @@ it('an agents’ port that another program has is named, as the key that sets it
   await once(other, 'listening');
   const { port } = other.address() as AddressInfo;
 
-  const ca = await openCertificateAuthority({ dataDir, agentCertificateTtlMs: 60_000 }, { now: () => new Date() });
+  const deps = { state: createFileStateStore(dataDir), now: () => new Date() };
+  const ca = await openCertificateAuthority(deps, { dataDir, agentCertificateTtlMs: 60_000 });
   const material = { ...(await ca.serverIdentity(['localhost'])), caPem: ca.caPem };
   const nobody = { trustDomain: ca.trustDomain, onConnection: () => {}, onHandshake: () => {} };
   await expect(listenTls({ host: '127.0.0.1', port }, material, nobody)).rejects.toMatchObject({
