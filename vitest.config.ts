@@ -8,7 +8,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{proto,packs,server,agent,cli,scripts,test/{harness,bench,demo}}/**/*.test.ts'],
-          globalSetup: ['server/src/db/testing-cluster.ts'],
+          globalSetup: ['server/src/db/testing-cluster.ts', 'test/harness/whole-run.ts'],
+          setupFiles: ['test/harness/each-file.ts'],
           // A bound, not a measure: other files run at the same time.
           testTimeout: 30_000,
           // Vitest's own default leaves one processor idle: on two, that is half of them.
@@ -19,7 +20,8 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/{e2e,chaos}/**/*.test.ts'],
-          globalSetup: ['test/harness/global-setup.ts'],
+          globalSetup: ['test/harness/global-setup.ts', 'test/harness/whole-run.ts'],
+          setupFiles: ['test/harness/each-file.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
           // They start servers, agents and databases, and wait for them much of the time: two files fill two processors.
