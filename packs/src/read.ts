@@ -1,3 +1,4 @@
+import { formatDuration, parseDuration } from './duration.ts';
 import type { Entry, Located, Report } from './source.ts';
 import { didYouMean } from './suggest.ts';
 
@@ -90,9 +91,7 @@ export function integerOf(
   return undefined;
 }
 
-const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000 };
-
-/** "30s", "5m", "1h", as milliseconds. The range is in milliseconds, too. */
+/** "30s", "1h30m", "7d", as milliseconds. The range is in milliseconds, too. */
 export function durationOf(
   report: Report,
   node: Located | undefined,
@@ -100,16 +99,13 @@ export function durationOf(
   { min, max }: { readonly min: number; readonly max: number },
 ): number | undefined {
   if (node === undefined) return undefined;
-  const [, count, unit] = /^(\d{1,6})([smh])$/.exec(node.kind === 'scalar' ? String(node.value) : '') ?? [];
-  const ms = Number(count) * (UNIT_MS[unit ?? ''] ?? Number.NaN);
-  if (ms >= min && ms <= max) return ms;
-  report.add(node.at, `${what} must be a time from ${shortly(min)} to ${shortly(max)}, such as 30s, 5m or 1h`);
+  const ms = parseDuration(node.kind === 'scalar' ? String(node.value) : '');
+  if (ms !== undefined && ms >= min && ms <= max) return ms;
+  report.add(
+    node.at,
+    `${what} must be a time from ${formatDuration(min)} to ${formatDuration(max)}, such as 30s, 5m or 1h`,
+  );
   return undefined;
-}
-
-function shortly(ms: number): string {
-  if (ms >= 3_600_000 && ms % 3_600_000 === 0) return `${ms / 3_600_000}h`;
-  return ms >= 60_000 && ms % 60_000 === 0 ? `${ms / 60_000}m` : `${ms / 1000}s`;
 }
 
 /** Says that a field is missing, at the mapping that lacks it. */

@@ -1,11 +1,12 @@
 import { hostname } from 'node:os';
 import type { Risk } from '@openline/packs';
+import { parseDuration } from '@openline/packs/duration';
 import { parsePublicKey } from '@openline/packs/signature';
 import { type HostPort, parseHostPort } from '@openline/proto/host-port';
 import { MAX_LABELS, MAX_OUTPUT_BYTES } from '@openline/proto/limits';
 import { type FileLog, LOG_NAMES, type LogName, readFileLogs } from '../events/config.ts';
 import type { LogLevel } from '../telemetry/log.ts';
-import { isLabel, parseBytes, parseDuration, parseServer, type ServerAddress } from './values.ts';
+import { isLabel, parseBytes, parseServer, type ServerAddress } from './values.ts';
 
 /**
  * One key of the configuration: flags, environment variables, the file and the docs are made of it. Written by hand rather than with

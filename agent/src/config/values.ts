@@ -15,15 +15,6 @@ export function parseServer(text: string): ServerAddress | undefined {
   return host === undefined || port < 1 || port > 65_535 ? undefined : { host, port };
 }
 
-const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
-
-/** "250ms", "15s", "10m", "1.5h" → whole milliseconds. */
-export function parseDuration(text: string): number | undefined {
-  const [, amount, unit] = /^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h)$/.exec(text.trim()) ?? [];
-  if (unit !== 'ms' && unit !== 's' && unit !== 'm' && unit !== 'h') return undefined;
-  return Math.round(Number(amount) * UNIT_MS[unit]);
-}
-
 const UNIT_BYTES = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
 
 /** "65536B", "512KiB", "8MiB", "1GiB" → bytes. */

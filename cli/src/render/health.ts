@@ -1,3 +1,4 @@
+import { formatDuration } from '@openline/packs/duration';
 import { createColors } from 'picocolors';
 import type { Screen } from '../io.ts';
 import {
@@ -17,7 +18,7 @@ import { at } from '../views/values.ts';
 import type { Paint } from './states.ts';
 import { type Column, renderTable } from './table.ts';
 import { fit, formatCount, plural, printable } from './text.ts';
-import { formatAge, formatExact } from './time.ts';
+import { formatAge } from './time.ts';
 
 function bucketPaint(bucket: Bucket, color: boolean): Paint {
   const paint = createColors(color);
@@ -92,8 +93,8 @@ export function renderHealthChange(agent: AgentHealthView, screen: Screen): stri
 export function renderHeartbeat(heartbeat: HeartbeatView): string[] {
   const { intervalMs, silenceMs, stoppedAfterMs, alert, severity, layers } = heartbeat;
   return [
-    `heartbeat:    every ${formatExact(intervalMs)}; lost after ${formatExact(silenceMs)} of silence; ` +
-      `when it was stopped: ${stoppedAfterMs === null ? 'never' : `after ${formatExact(stoppedAfterMs)}`}`,
+    `heartbeat:    every ${formatDuration(intervalMs)}; lost after ${formatDuration(silenceMs)} of silence; ` +
+      `when it was stopped: ${stoppedAfterMs === null ? 'never' : `after ${formatDuration(stoppedAfterMs)}`}`,
     `alert:        ${alert ? severity : 'none'}`,
     ...(layers.length === 0
       ? ['because:      the server’s configuration says so']
@@ -179,7 +180,7 @@ const TIMES: ReadonlyMap<string, string> = new Map([
 
 function settingText(name: string, value: unknown, equals: string): string {
   const time = TIMES.get(name);
-  if (time !== undefined && typeof value === 'number') return `${time}${equals}${formatExact(value)}`;
+  if (time !== undefined && typeof value === 'number') return `${time}${equals}${formatDuration(value)}`;
   return `${name}${equals}${typeof value === 'string' ? value : JSON.stringify(value)}`;
 }
 

@@ -37,12 +37,6 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(seconds / 3600)}h${two(Math.floor((seconds % 3600) / 60))}m`;
 }
 
-/** As it may be written in a file, nothing left out: 15m, 90s, 1500ms. */
-export function formatExact(ms: number): string {
-  for (const [unit, size] of UNITS) if (ms > 0 && ms % (size * 1000) === 0) return `${ms / (size * 1000)}${unit}`;
-  return `${ms}ms`;
-}
-
 /** Local wall clock with milliseconds, for the wire view. */
 export function formatClock(unixUs: number): string {
   const date = new Date(unixUs / 1000);

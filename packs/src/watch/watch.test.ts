@@ -219,7 +219,7 @@ describe('a task that is run in answer', () => {
     [
       'waits too long',
       '{pack: x, task: y, cooldown: 200h}',
-      "10:39: 'cooldown' must be a time from 0s to 168h, such as 30s, 5m or 1h",
+      "10:39: 'cooldown' must be a time from 0ms to 7d, such as 30s, 5m or 1h",
     ],
   ])('%s', (_name, run, problem) => {
     const found = answer(run);

@@ -8,7 +8,6 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { type ConfigSources, loadConfig } from './config.ts';
 import { envOf, KEY_NAMES, KEYS } from './keys.ts';
 import { describeConfig, renderConfigReference } from './reference.ts';
-import { formatDuration, parseDuration } from './values.ts';
 
 function yaml(text: string): string {
   const directory = mkdtempSync(join(tmpdir(), 'openline-config-'));
@@ -129,18 +128,6 @@ describe('a wrong configuration', () => {
 });
 
 describe('the notations', () => {
-  it('of durations read back what they write', () => {
-    fc.assert(
-      fc.property(fc.nat({ max: 2 ** 31 - 1 }), (ms) => {
-        expect(parseDuration(formatDuration(ms))).toBe(ms);
-      }),
-    );
-  });
-
-  it.each(['', '5', 's', '-1s', '1 s', '1e3s', '1w', '99999999999999d'])('do not take %j for a duration', (text) => {
-    expect(parseDuration(text)).toBeUndefined();
-  });
-
   it.each(['0.0.0.0:5723', '[::]:0', 'server.example:443'])('read %s as an address and write it the same', (text) => {
     const address = parseHostPort(text);
     expect(address && formatHostPort(address)).toBe(text);

@@ -1,8 +1,9 @@
+import { formatDuration, parseDuration } from '@openline/packs/duration';
 import { formatHostPort, parseHostPort } from '@openline/proto/host-port';
 import { DEFAULT_AGENT_PORT, DEFAULT_METRICS_PORT, DEFAULT_OPERATOR_PORT, MAX_TTL_MS } from '@openline/proto/limits';
 import * as z from 'zod';
 import { LOG_LEVELS } from '../telemetry/logger.ts';
-import { formatDuration, parseDuration, parseSubnet } from './values.ts';
+import { parseSubnet } from './values.ts';
 
 /** One key of the configuration. The docs, the flags, the environment variables and the check are made of it. */
 export interface Key<S extends z.ZodType> {

@@ -1,27 +1,9 @@
 import { textOf } from '@openline/packs/read';
 import type { Located, Report } from '@openline/packs/source';
-import { formatDuration, parseDuration } from '../config/values.ts';
+import { OpenlineError } from '@openline/proto/errors';
+import { parseSelector, type Selector } from '../agents/selector.ts';
 
 /** Readers that kinds of declared objects share, besides those of packs. Each reports what does not fit and then gives undefined. */
-
-/** "250ms", "15s", "10m", "1h", "7d" → milliseconds. */
-export function durationOf(
-  report: Report,
-  node: Located | undefined,
-  what: string,
-  minMs: number,
-  maxMs: number,
-): number | undefined {
-  if (node === undefined) return undefined;
-  const text = node.kind === 'scalar' && typeof node.value === 'string' ? node.value : '';
-  const ms = parseDuration(text);
-  if (ms !== undefined && ms >= minMs && ms <= maxMs) return ms;
-  report.add(
-    node.at,
-    `${what} must be a duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)}, such as 30s or 10m`,
-  );
-  return undefined;
-}
 
 /** One text, or a list of texts. */
 export function textsOf(
@@ -48,4 +30,34 @@ export function lineOf(report: Report, node: Located | undefined, what: string, 
   if (text === undefined || node === undefined || !/\p{Cc}/u.test(text)) return text;
   report.add(node.at, `${what} must be one line without control characters`);
   return undefined;
+}
+
+const MAX_SELECTOR_CHARS = 10_000;
+
+/** Which agents: a target expression such as `role=web,env!=prod`. */
+export function selectorOf(report: Report, node: Located | undefined, what: string): Selector | undefined {
+  const text = textOf(report, node, what, MAX_SELECTOR_CHARS);
+  if (node === undefined || text === undefined) return undefined;
+  try {
+    return parseSelector(text);
+  } catch (error) {
+    if (!(error instanceof OpenlineError)) throw error;
+    const character = Number(/at character (\d+)/.exec(error.message)?.[1] ?? 1);
+    const at = node.kind === 'scalar' && node.textAt !== undefined ? node.textAt + character - 1 : node.at;
+    const why = error.message.replace(/ at character \d+ of the targets «.*»$/s, '');
+    report.add(at, `${what} is no target expression: ${why}`);
+    return undefined;
+  }
+}
+
+export function timeZoneOf(report: Report, node: Located | undefined): string | undefined {
+  const text = textOf(report, node, "'timeZone'", 100);
+  if (node === undefined || text === undefined) return undefined;
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: text });
+    return text;
+  } catch {
+    report.add(node.at, `'${text}' is no time zone; they are named like Europe/Berlin or UTC`);
+    return undefined;
+  }
 }

@@ -2,6 +2,7 @@ import { durationOf, fieldsOf, need, textOf } from '@openline/packs/read';
 import type { Located, Report } from '@openline/packs/source';
 import { Cron } from 'croner';
 import type { DeclaredKind } from '../declared/declared.ts';
+import { timeZoneOf } from '../declared/readers.ts';
 import { readOn, readReason, type Selection } from '../policy/read-fields.ts';
 
 /** Maintenance that comes by itself: at times of a calendar, or once. */
@@ -32,7 +33,7 @@ export const maintenanceWindowKind: DeclaredKind<MaintenanceWindowSpec> = {
   role: 'operator',
   parse(spec, { report }) {
     const fields = fieldsOf(report, spec, "'spec'", ['on', 'reason', 'schedule', 'starts', 'timeZone', 'for']);
-    const timeZone = readTimeZone(report, fields.timeZone?.value);
+    const timeZone = fields.timeZone === undefined ? 'UTC' : timeZoneOf(report, fields.timeZone.value);
     const schedule = textOf(report, fields.schedule?.value, "'schedule'", 200);
     const starts = textOf(report, fields.starts?.value, "'starts'", 30);
     if ((fields.schedule === undefined) === (fields.starts === undefined))
@@ -53,18 +54,6 @@ export const maintenanceWindowKind: DeclaredKind<MaintenanceWindowSpec> = {
     };
   },
 };
-
-function readTimeZone(report: Report, node: Located | undefined): string | undefined {
-  const name = textOf(report, node, "'timeZone'", 64);
-  if (node === undefined || name === undefined) return 'UTC';
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name });
-    return name;
-  } catch {
-    report.add(node.at, `there is no time zone '${name}'; names are those of IANA, such as Europe/Berlin`);
-    return undefined;
-  }
-}
 
 function checkTimes(
   report: Report,

@@ -1,7 +1,6 @@
-import { choiceOf, fieldsOf, integerOf, textOf } from '@openline/packs/read';
+import { choiceOf, durationOf, fieldsOf, integerOf, textOf } from '@openline/packs/read';
 import type { Entry, Located, Report } from '@openline/packs/source';
 import type { DeclaredKind } from '../../declared/declared.ts';
-import { durationOf } from '../../declared/readers.ts';
 import { readTemplates } from '../templates/read-templates.ts';
 import { CHANNEL_KINDS, type ChannelKind, type ChannelSpec, type ChannelTarget } from './channel.ts';
 import { readAlertmanager, readChat, readCommand, readSmtp, readWebhook } from './read-targets.ts';
@@ -51,8 +50,11 @@ function readChannel(node: Located, report: Report): ChannelSpec | undefined {
   }
   const target = readTarget(kind, entry, report);
   const concurrency = integerOf(report, fields.concurrency?.value, "'concurrency'", 1, 50);
-  const timeoutMs = durationOf(report, fields.timeout?.value, "'timeout'", 1_000, 5 * MINUTE_MS);
-  const giveUpAfterMs = durationOf(report, fields.giveUpAfter?.value, "'giveUpAfter'", MINUTE_MS, 30 * DAY_MS);
+  const timeoutMs = durationOf(report, fields.timeout?.value, "'timeout'", { min: 1_000, max: 5 * MINUTE_MS });
+  const giveUpAfterMs = durationOf(report, fields.giveUpAfter?.value, "'giveUpAfter'", {
+    min: MINUTE_MS,
+    max: 30 * DAY_MS,
+  });
   const whenUncertain = choiceOf(report, fields.whenUncertain?.value, "'whenUncertain'", ['keep', 'resend']);
   const rate = readRate(report, fields.rate?.value);
   const templates = readTemplates(report, fields.templates?.value, [kind]);

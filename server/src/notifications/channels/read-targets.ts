@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
-import { booleanOf, choiceOf, entriesOf, fieldsOf, integerOf, need, textOf } from '@openline/packs/read';
+import { booleanOf, choiceOf, durationOf, entriesOf, fieldsOf, integerOf, need, textOf } from '@openline/packs/read';
 import type { Entry, Located, Report } from '@openline/packs/source';
-import { durationOf, lineOf, textsOf } from '../../declared/readers.ts';
+import { lineOf, textsOf } from '../../declared/readers.ts';
 import { readSecretRef, type SecretRef } from '../../declared/secrets.ts';
 import { isAddress, parseMailbox } from './addresses.ts';
 import type {
@@ -97,7 +97,7 @@ export function readAlertmanager(report: Report, node: Located): AlertmanagerTar
     if (!LABEL.test(name)) report.add(keyAt, `'${name}' is no name for a label of Prometheus`);
     labels.set(name, textOf(report, value, `'${name}'`, 1_000) ?? '');
   }
-  const resendMs = durationOf(report, fields.resend?.value, "'resend'", 10_000, 3_600_000) ?? 60_000;
+  const resendMs = durationOf(report, fields.resend?.value, "'resend'", { min: 10_000, max: 3_600_000 }) ?? 60_000;
   return http && { kind: 'alertmanager', ...http, labels, resendMs };
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
+import { formatDuration } from '@openline/packs/duration';
 import type { Alert } from '../../alerts/alert.ts';
-import { formatDuration } from '../../config/values.ts';
 import type { ChannelSpec } from '../channels/channel.ts';
 import type { Message } from '../message.ts';
 import { nextReminder } from '../planner.ts';

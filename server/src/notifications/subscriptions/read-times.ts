@@ -1,20 +1,13 @@
-import { choiceOf, fieldsOf, textOf } from '@openline/packs/read';
+import { choiceOf, durationOf, fieldsOf } from '@openline/packs/read';
 import type { Located, Report } from '@openline/packs/source';
-import { durationOf, textsOf } from '../../declared/readers.ts';
+import { textsOf, timeZoneOf } from '../../declared/readers.ts';
 import type { Schedule } from './schedule.ts';
 import type { Digest } from './subscription.ts';
-import { DAY_MS, isTimeZone } from './wall-clock.ts';
+import { DAY_MS } from './wall-clock.ts';
 
 const WEEKDAYS: readonly string[] = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
 const TIME = /^([01]\d|2[0-4]):([0-5]\d)$/;
 const MAX_HOLIDAYS = 500;
-
-export function zoneOf(report: Report, node: Located | undefined): string | undefined {
-  const text = textOf(report, node, "'timeZone'", 100);
-  if (text === undefined || node === undefined || isTimeZone(text)) return text;
-  report.add(node.at, `'${text}' is no time zone; they are named like Europe/Berlin or UTC`);
-  return undefined;
-}
 
 /** @param timeZone of the subscription, where the schedule names none */
 export function readSchedule(
@@ -24,7 +17,7 @@ export function readSchedule(
 ): Schedule | undefined {
   if (node === undefined) return undefined;
   const fields = fieldsOf(report, node, "'schedule'", ['timeZone', 'days', 'hours', 'holidays', 'outside']);
-  const zone = zoneOf(report, fields.timeZone?.value) ?? timeZone;
+  const zone = timeZoneOf(report, fields.timeZone?.value) ?? timeZone;
   if (zone === undefined && fields.timeZone === undefined) {
     report.add(node.at, "'schedule' needs 'timeZone', such as Europe/Berlin");
   }
@@ -75,10 +68,10 @@ export function readDigest(
     report.add(node.at, "'digest' needs either 'every' or 'at'");
     return undefined;
   }
-  const everyMs = durationOf(report, fields.every?.value, "'every'", 60_000, DAY_MS);
+  const everyMs = durationOf(report, fields.every?.value, "'every'", { min: 60_000, max: DAY_MS });
   if (everyMs !== undefined) return { kind: 'every', everyMs };
   if (fields.at === undefined) return undefined;
-  const zone = zoneOf(report, fields.timeZone?.value) ?? timeZone;
+  const zone = timeZoneOf(report, fields.timeZone?.value) ?? timeZone;
   if (zone === undefined && fields.timeZone === undefined) {
     report.add(node.at, "'digest' with 'at' needs 'timeZone', such as Europe/Berlin");
   }

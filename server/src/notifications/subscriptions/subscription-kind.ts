@@ -1,16 +1,14 @@
 import { SEVERITIES } from '@openline/packs';
-import { booleanOf, choiceOf, type Fields, fieldsOf, itemsOf, need, textOf } from '@openline/packs/read';
+import { booleanOf, choiceOf, durationOf, type Fields, fieldsOf, itemsOf, need, textOf } from '@openline/packs/read';
 import type { Located, Report } from '@openline/packs/source';
-import { OpenlineError } from '@openline/proto/errors';
-import { parseSelector } from '../../agents/selector.ts';
 import type { DeclaredKind, ParseContext } from '../../declared/declared.ts';
-import { durationOf, textsOf } from '../../declared/readers.ts';
+import { selectorOf, textsOf, timeZoneOf } from '../../declared/readers.ts';
 import { isAddress } from '../channels/addresses.ts';
 import { CHANNEL_KINDS } from '../channels/channel.ts';
 import { HAS_NO_RECIPIENTS, NEEDS_RECIPIENTS } from '../channels/channel-kind.ts';
 import { readTemplates } from '../templates/read-templates.ts';
 import { ConditionError, compileCondition } from './criteria.ts';
-import { readDigest, readSchedule, zoneOf } from './read-times.ts';
+import { readDigest, readSchedule } from './read-times.ts';
 import { type Criteria, FOLLOW_UPS, type Send, type Step, type SubscriptionSpec } from './subscription.ts';
 
 const MINUTE_MS = 60_000;
@@ -48,7 +46,8 @@ export const subscriptionKind: Omit<DeclaredKind<SubscriptionSpec>, 'saving'> = 
     const followUps = readFollowUps(report, fields.followUps?.value);
     const escalation = readEscalation(context, fields.escalation?.value);
     const reminder = readReminder(report, fields.reminder?.value);
-    const timeZone = zoneOf(report, fields.timeZone?.value);
+    // One that there is not is said once, and not missed by `schedule` as well.
+    const timeZone = fields.timeZone && (timeZoneOf(report, fields.timeZone.value) ?? 'UTC');
     const schedule = readSchedule(report, fields.schedule?.value, timeZone);
     const digest = readDigest(report, fields.digest?.value, timeZone);
     if (digest !== undefined && fields.after !== undefined) {
@@ -81,21 +80,8 @@ function readCriteria(report: Report, node: Located | undefined): Criteria {
 }
 
 function readAgents(report: Report, node: Located | undefined): Criteria['agents'] {
-  const text = textOf(report, node, "'agents'", 10_000);
-  if (text === undefined || node === undefined) return undefined;
-  try {
-    const selector = parseSelector(text);
-    return selector.length === 0 ? undefined : selector;
-  } catch (error) {
-    if (!(error instanceof OpenlineError)) throw error;
-    const character = Number(/at character (\d+)/.exec(error.message)?.[1] ?? 1);
-    const at = node.kind === 'scalar' && node.textAt !== undefined ? node.textAt + character - 1 : node.at;
-    report.add(
-      at,
-      `'agents' is no target expression: ${error.message.replace(/ at character \d+ of the targets «.*»$/s, '')}`,
-    );
-    return undefined;
-  }
+  const selector = selectorOf(report, node, "'agents'");
+  return selector === undefined || selector.length === 0 ? undefined : selector;
 }
 
 function readWhere(report: Report, node: Located | undefined): Criteria['where'] {
@@ -113,7 +99,7 @@ function readWhere(report: Report, node: Located | undefined): Criteria['where']
 
 function readFirst(context: ParseContext, node: Located, fields: Fields<'send' | 'after' | 'unless'>): Step {
   const { report } = context;
-  const afterMs = durationOf(report, fields.after?.value, "'after'", 1_000, MAX_AFTER_MS) ?? 0;
+  const afterMs = durationOf(report, fields.after?.value, "'after'", { min: 1_000, max: MAX_AFTER_MS }) ?? 0;
   const unless = choiceOf(report, fields.unless?.value, "'unless'", UNLESS);
   if (fields.unless !== undefined && fields.after === undefined) {
     report.add(fields.unless.keyAt, "'unless' has a meaning only with 'after'");
@@ -137,7 +123,7 @@ function readEscalation(context: ParseContext, node: Located | undefined): Step[
     const afterNode = need(report, item.at, fields.after?.value, "a step of the escalation needs 'after'");
     const sendNode = need(report, item.at, fields.send?.value, "a step of the escalation needs 'send'");
     return {
-      afterMs: durationOf(report, afterNode, "'after'", 1_000, MAX_AFTER_MS) ?? 0,
+      afterMs: durationOf(report, afterNode, "'after'", { min: 1_000, max: MAX_AFTER_MS }) ?? 0,
       unless: choiceOf(report, fields.unless?.value, "'unless'", UNLESS) ?? 'acknowledged',
       send: readSends(context, sendNode),
     };
@@ -187,7 +173,7 @@ function readReminder(report: Report, node: Located | undefined): SubscriptionSp
   if (node === undefined) return undefined;
   const fields = fieldsOf(report, node, "'reminder'", ['every', 'unless']);
   const everyNode = need(report, node.at, fields.every?.value, "'reminder' needs 'every'");
-  const everyMs = durationOf(report, everyNode, "'every'", MINUTE_MS, MAX_AFTER_MS);
+  const everyMs = durationOf(report, everyNode, "'every'", { min: MINUTE_MS, max: MAX_AFTER_MS });
   const unless = choiceOf(report, fields.unless?.value, "'unless'", UNLESS) ?? 'closed';
   return everyMs === undefined ? undefined : { everyMs, unless };
 }

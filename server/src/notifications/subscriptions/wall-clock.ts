@@ -36,15 +36,6 @@ function formatOf(timeZone: string): Intl.DateTimeFormat {
   return format;
 }
 
-export function isTimeZone(text: string): boolean {
-  try {
-    formatOf(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** How far the zone's wall clock is ahead of UTC at that moment, milliseconds. */
 function offsetAt(timeZone: string, unixMs: number): number {
   const parts = new Map(
