@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { AccessService, TokenRecord } from '../access/access.ts';
 import type { AuditLog } from '../audit/audit.ts';
 import type { LinkTracer } from '../sessions/trace.ts';
-import { labels, name, optionalMs, pageLimit, readRequest, text } from './fields.ts';
+import { labels, name, optionalMs, pageLimit, readRequest, seqToken } from './fields.ts';
 import type { Handlers } from './serve.ts';
 import { unixMs } from './times.ts';
 
@@ -50,9 +50,7 @@ const Create = z.discriminatedUnion(
 const Revoke = z.object({ id: name('give the id of a token', 64) });
 const ListAudit = z.object({
   limit: pageLimit(),
-  pageToken: text(32)
-    .regex(/^[0-9]{0,15}$/, 'not a page token of this server')
-    .transform((token) => (token === '' ? undefined : Number(token))),
+  pageToken: seqToken,
 });
 
 export function accessHandlers({ access, audit, tracer, facts }: AccessDeps): Handlers<typeof AccessServiceService> {

@@ -52,6 +52,11 @@ export function pageLimit(fallback = 50, max = 1000) {
     .transform((value) => (value === 0 ? fallback : value));
 }
 
+/** Of a list whose entries are numbered; undefined: the first page. */
+export const seqToken = text(32)
+  .regex(/^[0-9]{0,15}$/, 'not one that was given in an answer')
+  .transform((token) => (token === '' ? undefined : Number(token)));
+
 export const labels = z
   .record(text(253).min(1, 'a label has no name'), text(253))
   .refine((map) => Object.keys(map).length <= 64, 'more than 64 labels');

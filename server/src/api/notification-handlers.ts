@@ -5,7 +5,7 @@ import { describeTarget } from '../notifications/channels/channel.ts';
 import type { ChannelView, NotificationService, SubscriptionView } from '../notifications/notification-service.ts';
 import type { NotificationState, NotificationView } from '../notifications/outbox/outbox-queries.ts';
 import { headlineOf } from '../notifications/templates/view.ts';
-import { name, pageLimit, readRequest, text } from './fields.ts';
+import { name, pageLimit, readRequest, seqToken, text } from './fields.ts';
 import type { Handlers } from './serve.ts';
 import { unixMs } from './times.ts';
 
@@ -44,9 +44,7 @@ const List = z.object({
     .regex(/^\d*$/, 'not the id of an alert')
     .transform((value) => (value === '' ? undefined : value)),
   limit: pageLimit(),
-  pageToken: text(32)
-    .regex(/^[0-9]{0,15}$/, 'not a page token of this server')
-    .transform((token) => (token === '' ? undefined : Number(token))),
+  pageToken: seqToken,
 });
 const ById = z.object({ id });
 const Retry = z

@@ -1,12 +1,16 @@
 import type { EventLevel, NodeEvent } from '@openline/packs';
-import { OpenlineError } from '@openline/proto/errors';
 import { type Kysely, type Selectable, sql } from 'kysely';
+import * as z from 'zod';
 import { parseSelector, selectorSql } from '../agents/selector.ts';
 import { escapeLike, watchSql } from '../alerts/alert-queries.ts';
 import { levelNumber, toNodeEvent } from '../alerts/rows.ts';
 import type { Clock } from '../clock.ts';
 import type { EventsTable, Schema } from '../db/schema.ts';
 import { storeErrors } from '../db/store-errors.ts';
+import { pageTokenOf, readPageToken, UnixMs } from '../page-token.ts';
+
+/** The newest first: when, in milliseconds, and which of that moment. */
+const SORTED_BY = z.tuple([UnixMs, z.int()]);
 
 export interface EventFilter {
   /** A target expression; empty: any. */
@@ -100,9 +104,11 @@ export function createEventReader({ db, clock, onStored }: EventReaderDeps): Eve
   return {
     async list(filter, { limit, pageToken }) {
       let query = select(filter);
-      const before = parsePageToken(pageToken);
+      const before = readPageToken(pageToken, SORTED_BY);
       if (before !== undefined) {
-        query = query.where(sql<boolean>`(events.at, events.id) < (${before.at}::timestamptz, ${before.id}::bigint)`);
+        query = query.where(
+          sql<boolean>`(events.at, events.id) < (${new Date(before[0])}::timestamptz, ${before[1]}::bigint)`,
+        );
       }
       const rows = await storeErrors(
         query
@@ -113,7 +119,7 @@ export function createEventReader({ db, clock, onStored }: EventReaderDeps): Eve
       );
       const events = rows.slice(0, limit).map(toStored);
       const last = rows.length > limit ? rows[limit - 1] : undefined;
-      return { events, nextPageToken: last === undefined ? '' : `${last.at.getTime()}.${last.id}` };
+      return { events, nextPageToken: last === undefined ? '' : pageTokenOf([last.at.getTime(), last.id]) };
     },
 
     async *watch(filter, newest, signal) {
@@ -149,11 +155,4 @@ function toStored(row: Row): StoredEvent {
     alertId: row.alert_id === null ? undefined : String(row.alert_id),
     lost: row.lost ?? undefined,
   };
-}
-
-function parsePageToken(token: string): { at: Date; id: number } | undefined {
-  if (token === '') return undefined;
-  const match = /^(-?\d{1,15})\.(\d{1,15})$/.exec(token);
-  if (match === null) throw new OpenlineError('REQUEST_INVALID', 'the page token is not one of ours');
-  return { at: new Date(Number(match[1])), id: Number(match[2]) };
 }

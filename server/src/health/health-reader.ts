@@ -1,10 +1,10 @@
-import { OpenlineError } from '@openline/proto/errors';
+import * as z from 'zod';
 import type { AgentService } from '../agents/agents.ts';
+import { pageTokenOf, readPageToken } from '../page-token.ts';
 import type { HealthGroupSpec } from './health-group.ts';
 import { ALL, type Line } from './line.ts';
 import type { LineService } from './line-service.ts';
 import type { IllCounts, MonitorReader } from './monitor-reader.ts';
-import { pageTokenOf, readPageToken } from './page-token.ts';
 import { type Member, rollUp, STATES, type State, worseOf } from './rollup.ts';
 
 /** What an agent is counted as: each once. */
@@ -159,7 +159,7 @@ export function createHealthReader(deps: HealthReaderDeps): HealthReader {
     },
 
     async agents({ targets, states, limit, pageToken }) {
-      const after = readPageToken(pageToken, 3);
+      const after = readPageToken(pageToken, SORTED_BY);
       const ids = await selected(targets);
       const found = (await all())
         .map(({ health }) => ({ health, rank: RANK[bucketOf(health)] }))
@@ -194,23 +194,18 @@ const RANK = {
   maintenance: 5,
 } as const satisfies Record<Bucket, number>;
 
-type SortKey = readonly (string | number)[];
+/** Its rank, name and id. */
+const SORTED_BY = z.tuple([z.int(), z.string(), z.string()]);
+type SortKey = Readonly<z.output<typeof SORTED_BY>>;
 
-function keyOf({ health, rank }: { health: AgentHealth; rank: number }): [number, string, string] {
+function keyOf({ health, rank }: { health: AgentHealth; rank: number }): SortKey {
   return [rank, health.name, health.id];
 }
 
-function compare(a: SortKey, b: SortKey): number {
-  for (const [i, part] of a.entries()) {
-    const other = b[i];
-    if (other === undefined || typeof part !== typeof other) throw badToken();
-    if (part !== other) return part < other ? -1 : 1;
-  }
-  return 0;
-}
-
-function badToken(): OpenlineError {
-  return new OpenlineError('REQUEST_INVALID', 'page_token: not one that was given in an answer');
+function compare([rank, ...names]: SortKey, [otherRank, ...others]: SortKey): number {
+  if (rank !== otherRank) return rank - otherRank;
+  const at = names.findIndex((name, i) => name !== others[i]);
+  return at < 0 ? 0 : (names[at] ?? '') < (others[at] ?? '') ? -1 : 1;
 }
 
 export function bucketOf({ maintenanceId, line, state }: AgentHealth): Bucket {

@@ -1,12 +1,16 @@
 import { type Kysely, sql } from 'kysely';
 import type { Pool } from 'pg';
+import * as z from 'zod';
 import { parseSelector, selectorSql } from '../agents/selector.ts';
 import { createQuery } from '../db/query.ts';
 import type { Schema } from '../db/schema.ts';
 import { storeErrors } from '../db/store-errors.ts';
 import { monitorStateNumber, monitorStateOf } from '../events/event.ts';
-import { pageTokenOf, readPageToken } from './page-token.ts';
+import { pageTokenOf, readPageToken } from '../page-token.ts';
 import type { State } from './rollup.ts';
+
+/** Its rank, and the names of its agent, pack, monitor and instance. */
+const SORTED_BY = z.tuple([z.int().min(0).max(100), z.string(), z.string(), z.string(), z.string()]);
 
 /** One monitor on one agent, as last known. */
 export interface MonitorView {
@@ -61,7 +65,7 @@ export function createMonitorReader({ db, pool }: { db: Kysely<Schema>; pool: Po
   const query = createQuery(pool);
   return {
     async list({ targets, states, monitor }, { limit, pageToken }) {
-      const after = readPageToken(pageToken, 5);
+      const after = readPageToken(pageToken, SORTED_BY);
       const [pack = '', name] = monitor.split('/');
       const selected = targets === '' ? sql<boolean>`true` : selectorSql(parseSelector(targets));
       const key = sql`(${rankSql}, agents.name, m.pack, m.monitor, m.instance)`;

@@ -1,11 +1,15 @@
 import { OpenlineError } from '@openline/proto/errors';
+import * as z from 'zod';
 import type { Clock } from '../clock.ts';
+import { pageTokenOf, readPageToken, UnixMs } from '../page-token.ts';
 import { isEnd } from './dispatch.ts';
 import { Changes, type RunHub } from './hub.ts';
 import type { AgentLines } from './lines.ts';
 import type { DispatchView, RunService, RunView } from './run-service.ts';
 import type { RunStore } from './run-store.ts';
 
+/** The newest first: when, in milliseconds, and the id. */
+const SORTED_BY = z.tuple([UnixMs, z.string().max(64)]);
 /** A watcher of a large run is told what changed in this time at once: thousands of targets change within a second. */
 const LARGE_RUN_TARGETS = 50;
 const LARGE_RUN_PAUSE_MS = 40;
@@ -46,12 +50,15 @@ export function createRunReader({
     },
 
     async list({ limit, pageToken, openOnly, task }) {
-      const runs = await store.list({ limit: limit + 1, before: parsePageToken(pageToken), openOnly, task });
+      const [createdMs, id] = readPageToken(pageToken, SORTED_BY) ?? [];
+      const before = createdMs === undefined || id === undefined ? undefined : { createdAt: new Date(createdMs), id };
+      const runs = await store.list({ limit: limit + 1, before, openOnly, task });
       const page = runs.slice(0, limit);
       const last = page.at(-1);
       return {
         runs: page,
-        nextPageToken: runs.length > limit && last !== undefined ? `${last.createdAt.getTime()}.${last.id}` : '',
+        nextPageToken:
+          runs.length > limit && last !== undefined ? pageTokenOf([last.createdAt.getTime(), last.id]) : '',
       };
     },
 
@@ -141,12 +148,4 @@ export function createRunReader({
       }
     },
   };
-}
-
-function parsePageToken(token: string): { createdAt: Date; id: string } | undefined {
-  if (token === '') return undefined;
-  const match = /^(\d{1,15})\.([0-9a-f-]{36})$/.exec(token);
-  if (match?.[1] === undefined || match[2] === undefined)
-    throw new OpenlineError('REQUEST_INVALID', 'the page token is not one of ours');
-  return { createdAt: new Date(Number(match[1])), id: match[2] };
 }
