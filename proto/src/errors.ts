@@ -204,7 +204,7 @@ export const ERRORS = {
   PACK_IN_USE: { means: 'Open dispatches need the pack.', doNext: 'Wait for the runs to end, or cancel them.' },
   DECLARED_INVALID: {
     means: 'What was given to `openline apply` cannot be read, or does not fit together; nothing was stored.',
-    doNext: 'Correct the lines and columns shown; `--dry-run` checks without storing.',
+    doNext: 'Correct what is shown; `--dry-run` checks without storing.',
   },
   DECLARED_UNKNOWN: {
     means: 'There is no declared object of that name, or no such kind.',

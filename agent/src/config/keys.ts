@@ -264,7 +264,7 @@ export const KEYS = {
     expects:
       'at most 32 absolute paths, each once, or mappings of path, format (plain, syslog, json), encoding (utf-8, utf-16le, utf-16be, latin1), source and fields',
     description:
-      'Files whose lines are events. An item is a path, which may have `*`, `**`, `?`, `[…]` and `{a,b}` in it, or a mapping: `path`; `format` (plain, syslog or json); `encoding` (utf-8, utf-16le, utf-16be or latin1; a byte order mark goes over the first three); `source`, for lines that name none; and for json `fields`, where the `message`, `level`, `time`, `source` and `id` of a line are. In a flag or variable: paths separated by commas, or the list as JSON.',
+      'Files whose lines are events. An item is a path, which may have `*`, `**`, `?`, `[…]` and `{a,b}` in it, or a mapping: `path`; `format` (plain, syslog or json); `encoding` (utf-8, utf-16le, utf-16be or latin1; a byte order mark goes over the first three); `source`, for lines that name none (default: the name of the file up to its first dot); and for json `fields`, where the `message`, `level`, `time`, `source` and `id` of a line are. In a flag or variable: paths separated by commas, or the list as JSON.',
     read: readFileLogs,
   }),
   'events.directory': key({

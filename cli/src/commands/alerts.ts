@@ -20,6 +20,7 @@ import {
   SEVERITIES,
   STATES,
 } from '../views/alert.ts';
+import { pause } from '../watch/streams.ts';
 import { type GlobalFlags, type OutputFlag, withClient } from './context.ts';
 
 export interface ListAlertsFlags extends OutputFlag {
@@ -134,18 +135,6 @@ function watchAlerts(filter: AlertFilter, flags: OutputFlag, global: GlobalFlags
     } finally {
       off();
     }
-  });
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
   });
 }
 

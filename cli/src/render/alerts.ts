@@ -66,7 +66,8 @@ export function renderUpdate(change: AlertChangeView, alert: AlertView, screen: 
   const who = change.by === alert.watch ? '' : ` by ${change.by}`;
   const head = `${clockOf(change.at, 0)}  ${padEnd(alert.id, 5)} `;
   const severity = padEnd(SHORT_SEVERITY[alert.severity], 8);
-  const rest = `  ${alert.agent}: ${alert.title} · ${what}${who}${said}${alert.count > 1 ? ` (${formatCount(alert.count)} times)` : ''}`;
+  const where = alert.title.startsWith(`${alert.agent}:`) ? '' : `${alert.agent}: `;
+  const rest = `  ${where}${alert.title} · ${what}${who}${said}${alert.count > 1 ? ` (${formatCount(alert.count)} times)` : ''}`;
   const line = fit(printable(`${head}${severity}${rest}`), screen.columns);
   if (!line.startsWith(head + severity)) return line;
   return head + severityPaint(alert.severity, screen.color)(severity) + line.slice(head.length + severity.length);

@@ -105,7 +105,7 @@ export function renderChannels(views: readonly ChannelView[], { color, columns }
       cell: ({ fault, lastSentAt, subscriptions }) => {
         if (fault !== null) return 'away';
         if (subscriptions.length === 0) return 'unused';
-        return lastSentAt === null ? 'untried' : 'ok';
+        return lastSentAt === null ? 'nothing sent' : 'ok';
       },
       paint: (text, { fault }) => (fault === null ? paint.green(text) : paint.red(text)),
     },

@@ -2,8 +2,6 @@ import { isIP } from 'node:net';
 
 /** The notations of the configuration. Each returns undefined for what it cannot read: the caller knows the key to name. */
 
-}
-
 export interface Subnet {
   readonly address: string;
   readonly prefix: number;

@@ -34,7 +34,7 @@ Comment:   {{change.comment}}
 {{headline}}:
 
 {{#items}}
-- [{{#alert.isClosed}}closed{{/alert.isClosed}}{{^alert.isClosed}}{{alert.severity}}{{/alert.isClosed}}] {{alert.title}}{{#alert.agent}} on {{alert.agent}}{{/alert.agent}}
+- [{{#alert.isClosed}}closed{{/alert.isClosed}}{{^alert.isClosed}}{{alert.severity}}{{/alert.isClosed}}] {{alert.headline}}
   {{change.at}}, {{alert.watch}}{{#alert.repeated}}, {{alert.count}} times{{/alert.repeated}}, alert {{alert.id}}
 {{/items}}
 {{#omitted}}
@@ -50,7 +50,7 @@ Sent because of the subscription {{subscription}}{{#isEscalation}}, step {{step}
 `;
 
 const CELL = 'style="padding:2px 12px 2px 0;color:#57606a;vertical-align:top;white-space:nowrap"';
-const VALUE = 'style="padding:2px 0;vertical-align:top;word-break:break-word"';
+const VALUE = 'style="padding:2px 0;vertical-align:top;white-space:pre-wrap;word-break:break-word"';
 const row = (name: string, value: string) => `<tr><td ${CELL}>${name}</td><td ${VALUE}>${value}</td></tr>`;
 const BAR =
   '{{#alert.isClosed}}#1a7f37{{/alert.isClosed}}{{^alert.isClosed}}{{#alert.isCritical}}#cf222e{{/alert.isCritical}}{{#alert.isWarning}}#bf8700{{/alert.isWarning}}{{#alert.isInformation}}#0969da{{/alert.isInformation}}{{/alert.isClosed}}';
@@ -82,7 +82,7 @@ ${row('By', '{{change.by}}')}
 <p style="font-size:19px;font-weight:600;margin:0 0 12px">{{headline}}</p>
 {{#items}}
 <div style="border-left:5px solid ${BAR};padding:2px 0 2px 12px;margin:0 0 10px">
-<div style="font-weight:600;word-break:break-word">{{alert.title}}{{#alert.agent}} on {{alert.agent}}{{/alert.agent}}</div>
+<div style="font-weight:600;word-break:break-word">{{alert.headline}}</div>
 <div style="color:#57606a;font-size:13px">{{#alert.isClosed}}closed{{/alert.isClosed}}{{^alert.isClosed}}{{alert.severity}}{{/alert.isClosed}}, {{change.at}}, {{alert.watch}}{{#alert.repeated}}, {{alert.count}} times{{/alert.repeated}}, alert {{alert.id}}</div>
 </div>
 {{/items}}
@@ -105,7 +105,7 @@ export const CHAT = `{{#isTest}}(test message, nothing is wrong) {{/isTest}}[{{l
 {{/isDigest}}
 {{#isDigest}}
 {{#items}}
-• {{#alert.isClosed}}closed{{/alert.isClosed}}{{^alert.isClosed}}{{alert.severity}}{{/alert.isClosed}}: {{alert.title}}{{#alert.agent}} on {{alert.agent}}{{/alert.agent}} ({{change.at}})
+• {{#alert.isClosed}}closed{{/alert.isClosed}}{{^alert.isClosed}}{{alert.severity}}{{/alert.isClosed}}: {{alert.headline}} ({{change.at}})
 {{/items}}
 {{#omitted}}
 and {{omitted}} earlier ones

@@ -17,6 +17,16 @@ const withTitle = (title: string, over: Partial<Message> = {}) => {
 };
 
 describe('the built-in mail', () => {
+  it.each([
+    ['The disk is full', 'The disk is full on web-1'],
+    ['web-1: the agent is down', 'web-1: the agent is down'],
+    ['It comes from web-1.', 'It comes from web-1.'],
+    ['web-10 does not answer', 'web-10 does not answer on web-1'],
+    ['web-1.example does not answer', 'web-1.example does not answer on web-1'],
+  ])('names the agent once: %s', (title, headline) => {
+    expect(renderMail(withTitle(title)).subject).toBe(`[warning] ${headline}`);
+  });
+
   it('says what is wrong, where, since when, and why one is told', () => {
     const { subject, text } = renderMail(sampleMessage('opened', { timeZone: 'Europe/Berlin', step: 1 }));
     expect(subject).toBe('[escalation 1: warning] Disk /var is almost full: "95 %" & <rising> on web-1');

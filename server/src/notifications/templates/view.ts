@@ -1,3 +1,4 @@
+import type { Alert } from '../../alerts/alert.ts';
 import type { Message, MessageItem, NotificationKind } from '../message.ts';
 import { durationWords, formatTime } from './times.ts';
 
@@ -17,6 +18,7 @@ const ALERT_SHAPE = {
   kind: 'text',
   severity: 'text',
   title: 'text',
+  headline: 'text',
   description: 'text',
   state: 'text',
   owner: 'text',
@@ -97,6 +99,7 @@ function alertView({ alert, change }: MessageItem, timeZone: string): View {
     kind: subject.kind,
     severity: alert.severity,
     title: alert.title,
+    headline: alertHeadline(alert),
     description: alert.description,
     state: alert.state,
     owner: alert.owner,
@@ -163,7 +166,18 @@ export function headlineOf(message: Pick<Message, 'kind' | 'items'>): string {
     );
   }
   if (only === undefined) return 'a message of Openline';
-  return only.alert.agentName === '' ? only.alert.title : `${only.alert.title} on ${only.alert.agentName}`;
+  return alertHeadline(only.alert);
+}
+
+/** Its title, and on which agent, where the title does not say so itself. */
+function alertHeadline({ title, agentName }: Alert): string {
+  const pieces = title.split(agentName);
+  // Not within another name: web-1 is not in web-10.
+  const named = pieces.some((before, i) => {
+    const after = pieces[i + 1];
+    return after !== undefined && !/[\w.-]$/.test(before) && !/^(\w|[.-]\w)/.test(after);
+  });
+  return agentName === '' || named ? title : `${title} on ${agentName}`;
 }
 
 /** A copy that inherits nothing. */
