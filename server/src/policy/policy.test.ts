@@ -46,7 +46,10 @@ describe('an override', () => {
     ['{watch: linux/disk}', '1:1: it changes nothing: say'],
     ['{watch: linux, enabled: false}', "1:9: 'linux' names no rule or monitor"],
     ['{enabled: false}', "1:1: 'spec' needs 'watch'"],
-    ['{watch: a/b, on: "role in web", enabled: false}', "1:27: 'on' is no target expression: expected `(` before the list"],
+    [
+      '{watch: a/b, on: "role in web", enabled: false}',
+      "1:27: 'on' is no target expression: expected `(` before the list",
+    ],
     ['{watch: a/b, on: "", enabled: false}', "1:18: 'on' is empty"],
     ['{watch: a/b, enable: false}', "1:14: unknown field 'enable' in 'spec'; did you mean 'enabled'?"],
     ['{watch: a/b, settings: {A: 1}}', "1:25: 'A' is no name for a setting"],
