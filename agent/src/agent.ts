@@ -1,4 +1,5 @@
 import { realpathSync } from 'node:fs';
+import { join } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
 import type { Config } from './config/config.ts';
 import { lockDataDir } from './data-dir-lock.ts';
@@ -9,8 +10,10 @@ import { keepIdentity } from './enrollment/identity-keeper.ts';
 import { createRenewal } from './enrollment/renewal.ts';
 import { prepareEventsDirectory } from './events/agent-log/directory.ts';
 import { createSources } from './events/create-sources.ts';
-import { findInterpreters, gatherFacts, machineId } from './facts.ts';
+import { findInterpreters, gatherFacts, isInContainer, machineId } from './facts.ts';
 import { makePrivateDirectory } from './files.ts';
+import { placesOf, requireHost } from './host/require.ts';
+import { viewOf } from './host/view.ts';
 import { createLink, type Link } from './link/link.ts';
 import { DEFAULT_LINK_POLICY, type LinkPolicy } from './link/link-machine.ts';
 import { openStream } from './link/stream.ts';
@@ -57,6 +60,8 @@ const TASK_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
  */
 export async function startAgent(config: Config, deps: AgentDeps): Promise<RunningAgent> {
   const { log, clock = systemClock, random = Math.random } = deps;
+  const view = viewOf(config.hostAccess, config.hostRoot, isInContainer());
+  requireHost(view);
   await makePrivateDirectory(config.dataDir);
   const dataDir = realpathSync(config.dataDir);
   const unlock = await lockDataDir(dataDir);
@@ -79,7 +84,8 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
     );
 
     const path = process.platform === 'win32' ? (process.env['PATH'] ?? '') : TASK_PATH;
-    const interpreters = findInterpreters(path);
+    const interpreters = findInterpreters(path, view.access === 'full' ? view.root : '');
+    const places = await placesOf(view, dataDir, keeper.current().agentId);
     // The engine speaks through the link, which asks the engine what to say: one of them is there first.
     const parts: { engine?: TaskEngine; rules?: Rules } = {};
     const packs = await createPackLibrary(
@@ -93,7 +99,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       },
       { dataDir, allowDowngrade: config.allowPackDowngrade },
     );
-    const facts = gatherFacts(interpreters);
+    const facts = gatherFacts(interpreters, view);
     const handler = createSessionHandler(
       { link: () => link, engine: () => need(parts.engine), rules: () => need(parts.rules), packs, log },
       { machineId: machineId(dataDir), labels: config.labels, facts },
@@ -136,6 +142,9 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
         outputLimitBytes: outputCapBytes,
         spoolLimitBytes,
         path,
+        view,
+        home: places.home,
+        workRoot: join(places.work, 'work'),
       },
     );
     parts.engine = engine;
@@ -147,7 +156,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
         packs,
         send: link.events,
         observe: telemetry.rules,
-        sources: () => createSources(config.events, { clock, random }),
+        sources: () => createSources(config.events, view, { clock, random }),
       },
       {
         ...config.monitoring,
@@ -157,6 +166,9 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
         facts,
         interpreters,
         path,
+        view,
+        home: places.home,
+        workRoot: join(places.work, 'probes'),
         killGraceMs,
       },
     );

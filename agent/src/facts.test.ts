@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { bounded, findInterpreters, gatherFacts, machineId } from './facts.ts';
+import { viewOf } from './host/view.ts';
 
 describe('the facts of a machine', () => {
   it('say what it is and which interpreters it has', () => {
-    const facts = gatherFacts({ sh: '/bin/sh' });
+    const facts = gatherFacts({ sh: '/bin/sh' }, viewOf('none', '', false));
     expect(facts).toMatchObject({ 'interpreter.sh': '/bin/sh', os: expect.any(String), hostname: expect.any(String) });
     expect(Number(facts['memory.bytes'])).toBeGreaterThan(0);
   });

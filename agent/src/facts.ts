@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, lstatSync, readFileSync, statSync } from 'node:fs';
 import { arch, cpus, hostname, platform, release, totalmem } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { Interpreter } from '@openline/packs';
 import { MAX_FACTS, MAX_LABEL_CHARS } from '@openline/proto/limits';
+import type { View } from './host/view.ts';
 import { VERSION } from './version.ts';
 
 /** Names of a program, the first found counts. */
@@ -15,19 +16,19 @@ const INTERPRETERS: Readonly<Record<Interpreter, readonly string[]>> = {
   pwsh: ['pwsh', 'powershell'],
 };
 
-/** Absolute paths of the interpreters on this machine. @param path as in $PATH */
-export function findInterpreters(path: string): Partial<Record<Interpreter, string>> {
+/** Absolute paths of the interpreters where tasks run. @param path as in $PATH @param root of another file system than ours, whose paths are meant */
+export function findInterpreters(path: string, root = ''): Partial<Record<Interpreter, string>> {
   const found: Partial<Record<Interpreter, string>> = {};
   const name = (text: string): text is Interpreter => Object.hasOwn(INTERPRETERS, text);
   for (const interpreter of Object.keys(INTERPRETERS).filter(name)) {
     const programs = platform() === 'win32' ? INTERPRETERS[interpreter] : [interpreter];
-    const file = programs.map((program) => which(program, path)).find((hit) => hit !== undefined);
+    const file = programs.map((program) => which(program, path, root)).find((hit) => hit !== undefined);
     if (file) found[interpreter] = file;
   }
   return found;
 }
 
-function which(program: string, path: string): string | undefined {
+function which(program: string, path: string, root: string): string | undefined {
   const suffixes = platform() === 'win32' ? ['.exe', '.cmd'] : [''];
   for (const directory of path.split(delimiter)) {
     // A relative directory would mean something else in each working directory.
@@ -35,8 +36,10 @@ function which(program: string, path: string): string | undefined {
     for (const suffix of suffixes) {
       const file = join(directory, `${program}${suffix}`);
       try {
-        accessSync(file, constants.X_OK);
-        if (statSync(file).isFile()) return file;
+        // Where an absolute link of another root leads cannot be seen from here.
+        if (root !== '' && lstatSync(`${root}${file}`).isSymbolicLink()) return file;
+        accessSync(`${root}${file}`, constants.X_OK);
+        if (statSync(`${root}${file}`).isFile()) return file;
       } catch {
         // Not there.
       }
@@ -45,14 +48,18 @@ function which(program: string, path: string): string | undefined {
   return undefined;
 }
 
-/** What this machine is, read at the start. Everything is cheap: no process is started for it. */
-export function gatherFacts(interpreters: Partial<Record<Interpreter, string>>): Record<string, string> {
-  const osRelease = readOsRelease();
+/** What this machine is, as tasks see it, read at the start. Everything is cheap: no process is started for it. */
+export function gatherFacts(
+  interpreters: Partial<Record<Interpreter, string>>,
+  { name: view, root }: Pick<View, 'name' | 'root'>,
+): Record<string, string> {
+  const osRelease = readOsRelease(root);
   const facts: Record<string, string | undefined> = {
     os: platform() === 'win32' ? 'windows' : platform(),
     arch: arch() === 'x64' ? 'amd64' : arch(),
     kernel: release(),
-    hostname: hostname(),
+    hostname: root === '' ? hostname() : (read(`${root}/etc/hostname`) ?? hostname()),
+    view,
     'os.distribution': osRelease.get('ID'),
     'os.version': osRelease.get('VERSION_ID'),
     'os.name': osRelease.get('PRETTY_NAME'),
@@ -88,8 +95,8 @@ export function bounded(facts: Readonly<Record<string, string | undefined>>): Re
   return Object.fromEntries(entries.slice(0, MAX_FACTS));
 }
 
-function readOsRelease(): Map<string, string> {
-  const text = read('/etc/os-release') ?? read('/usr/lib/os-release') ?? '';
+function readOsRelease(root: string): Map<string, string> {
+  const text = read(`${root}/etc/os-release`) ?? read(`${root}/usr/lib/os-release`) ?? '';
   const lines = text.split('\n').flatMap((line) => {
     const [, key, value] = /^([A-Z_]+)=(.*)$/.exec(line) ?? [];
     return key && value ? [[key, value.replace(/^(["'])(.*)\1$/, '$2')] as const] : [];
@@ -97,10 +104,16 @@ function readOsRelease(): Map<string, string> {
   return new Map(lines);
 }
 
+/** Whether a container is all that this process has of the machine. */
+export function isInContainer(): boolean {
+  if (process.env['KUBERNETES_SERVICE_HOST']) return true;
+  return read('/.dockerenv') !== undefined || read('/run/.containerenv') !== undefined;
+}
+
 /** Hints that cost one small file each. */
 function virtualization(): string | undefined {
   if (process.env['KUBERNETES_SERVICE_HOST']) return 'kubernetes';
-  if (read('/.dockerenv') !== undefined || read('/run/.containerenv') !== undefined) return 'container';
+  if (isInContainer()) return 'container';
   const product = `${read('/sys/class/dmi/id/sys_vendor') ?? ''} ${read('/sys/class/dmi/id/product_name') ?? ''}`;
   const known = ['KVM', 'QEMU', 'VMware', 'VirtualBox', 'Xen', 'Amazon EC2', 'Google', 'Hyper-V', 'Virtual Machine'];
   return known.find((vendor) => product.includes(vendor))?.toLowerCase();

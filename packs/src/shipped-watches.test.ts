@@ -77,9 +77,17 @@ describe.runIf(process.platform === 'linux')('a probe of the linux pack', () => 
   }
 
   /** With the programs of this test before those of the machine. */
-  async function sample(name: string, settings: Settings = {}): Promise<unknown> {
-    const all = { ...('proc' in monitor(name).settings ? { proc: join(root, 'proc') } : {}), ...settings };
-    const result = await runProbe(monitor(name), all, `${join(root, 'bin')}:${process.env['PATH']}`);
+  async function sample(
+    name: string,
+    settings: Settings = {},
+    host: Readonly<Record<string, string>> = {},
+  ): Promise<unknown> {
+    const env = {
+      OPENLINE_HOST_PROC: join(root, 'proc'),
+      PATH: `${join(root, 'bin')}:${process.env['PATH']}`,
+      ...host,
+    };
+    const result = await runProbe(monitor(name), settings, env);
     return result.ok ? result.sample : result.error;
   }
 
@@ -130,6 +138,16 @@ esac`,
         { mount: places.spaced, ...figures },
       ]),
     );
+  });
+
+  it('sees the file systems of a host below its root, by the names that the host has for them', async () => {
+    mkdirSync(join(root, 'srv'));
+    file('proc/mounts', 'overlay / overlay rw 0 0\n');
+    file('proc/1/mounts', '/dev/sda1 / ext4 rw 0 0\n/dev/sdb1 /srv ext4 ro 0 0\n/dev/sdc1 /srv xfs rw 0 0\n');
+    file('etc/fstab', '/dev/sdb1 /srv ext4 defaults 0 2\n');
+    const host = { OPENLINE_HOST_ROOT: root };
+    expect(await sample('disk-space', {}, host)).toMatchObject([{ mount: '/' }, { mount: '/srv' }]);
+    expect(await sample('read-only-file-system', {}, host)).toMatchObject({ mount: '/srv', read_only: false });
   });
 
   it('finds no file system in a container that has none of its own, and goes on when one cannot be asked', async () => {

@@ -9,6 +9,7 @@ import { parsePack } from '@openline/packs';
 import type { EventRecord } from '@openline/proto/agent';
 import { createAgentLogSource } from '../../agent/src/events/agent-log/source.ts';
 import type { EventSource } from '../../agent/src/events/source.ts';
+import { viewOf } from '../../agent/src/host/view.ts';
 import { startRules } from '../../agent/src/rules/rules.ts';
 import { systemClock } from '../../agent/src/tasks/clock.ts';
 import { packOfRules } from './fifty-rules.ts';
@@ -54,6 +55,9 @@ async function start(onBegin: () => void, onRecord: (record: EventRecord) => voi
       facts: {},
       interpreters: {},
       path: '',
+      home: directory,
+      view: viewOf('none', '', false),
+      workRoot: join(directory, 'probes'),
       spoolLimitBytes: 64 * 1024 * 1024,
       share: 1,
       maxBacklogMs: 3_600_000,

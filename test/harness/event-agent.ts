@@ -109,7 +109,7 @@ export function eventAgent(identity: AgentIdentity): EventAgent {
       const end = exitCode === 0 ? TaskEnd.TASK_END_SUCCEEDED : TaskEnd.TASK_END_FAILED;
       const times = { acceptedUnixMs: now, startedUnixMs: now, endedUnixMs: now };
       const counts = { outputBytes: BigInt(Buffer.byteLength(output)), outputDroppedBytes: 0n };
-      const reasons = { signal: '', reasonCode: exitCode === 0 ? '' : 'TASK_EXIT_CODE', reason: '' };
+      const reasons = { view: '', signal: '', reasonCode: exitCode === 0 ? '' : 'TASK_EXIT_CODE', reason: '' };
       link?.send({
         kind: {
           $case: 'taskReports',

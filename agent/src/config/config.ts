@@ -4,6 +4,7 @@ import type { Risk } from '@openline/packs';
 import { OpenlineError } from '@openline/proto/errors';
 import type { HostPort } from '@openline/proto/host-port';
 import type { EventsConfig } from '../events/config.ts';
+import type { HostAccess } from '../host/view.ts';
 import type { LogLevel } from '../telemetry/log.ts';
 import { defaultDataDir, eventsDirectoryIn } from './data-dir.ts';
 import { defaultName, envOf, KEY_NAMES, KEYS, type Key, type KeyName } from './keys.ts';
@@ -16,6 +17,8 @@ export interface Config {
   readonly dataDir: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
+  readonly hostAccess: HostAccess;
+  readonly hostRoot: string;
   readonly joinToken: string | undefined;
   readonly joinTokenFile: string | undefined;
   readonly kubernetesTokenFile: string | undefined;
@@ -95,6 +98,8 @@ export async function loadConfig({
     dataDir,
     name: value('name', KEYS.name) ?? defaultName(),
     labels: value('labels', KEYS.labels) ?? {},
+    hostAccess: value('hostAccess', KEYS.hostAccess) ?? 'none',
+    hostRoot: value('hostRoot', KEYS.hostRoot) ?? '/host',
     joinToken: value('joinToken', KEYS.joinToken),
     joinTokenFile: value('joinTokenFile', KEYS.joinTokenFile),
     kubernetesTokenFile: value('kubernetesTokenFile', KEYS.kubernetesTokenFile),

@@ -5,6 +5,7 @@ import { parsePublicKey } from '@openline/packs/signature';
 import { type HostPort, parseHostPort } from '@openline/proto/host-port';
 import { MAX_LABELS, MAX_OUTPUT_BYTES } from '@openline/proto/limits';
 import { type FileLog, LOG_NAMES, type LogName, readFileLogs } from '../events/config.ts';
+import { HOST_ACCESS, type HostAccess } from '../host/view.ts';
 import type { LogLevel } from '../telemetry/log.ts';
 import { isLabel, parseBytes, parseServer, type ServerAddress } from './values.ts';
 
@@ -142,6 +143,21 @@ export const KEYS = {
     expects: `at most ${MAX_LABELS} of key=value`,
     description: 'What operators select this agent by, such as role=web. Labels that the join token pins win.',
     read: readLabels,
+  }),
+  hostAccess: key<HostAccess>({
+    flag: 'host-access',
+    ...oneOf(...HOST_ACCESS),
+    default: 'none',
+    description:
+      'For an agent in a container. `none`: tasks, monitors and logs are those of the container. `read`: they read the host’s files and processes below `hostRoot`. `full`: tasks and probes run in the host’s namespaces, as its root. No server can change it.',
+  }),
+  hostRoot: key({
+    flag: 'host-root',
+    type: 'path',
+    default: '/host',
+    expects: 'an absolute path',
+    description: 'With `hostAccess: read`: where the root of the host is mounted for reading.',
+    ...text((value) => /^(\/[^/]+)+$/.test(value)),
   }),
   joinToken: key({
     flag: 'join-token',

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { viewOf } from '../host/view.ts';
 import { chooseLogs, createSources, createSyslogSource, type Here } from './create-sources.ts';
 import { read, scratchDir, testDeps } from './testing/scratch.ts';
 
@@ -36,6 +37,7 @@ describe('the logs that an agent reads', () => {
     const config = { directory: '/e', group: undefined, nodeName: 'n', kubernetesApi: { host: 'h', port: 1 } };
     const sources = createSources(
       { ...config, sources: ['journal', 'syslog', 'kernel', 'kubernetes'], files },
+      viewOf('none', '', false),
       testDeps,
     );
     expect(sources.map(({ log }) => log)).toEqual([

@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { uptime } from 'node:os';
+import type { View } from '../host/view.ts';
 import { bootId } from '../tasks/process/groups.ts';
 import { createAgentLogSource } from './agent-log/source.ts';
 import type { EventsConfig, FileLog, LogName } from './config.ts';
 import { createFileSource } from './files/source.ts';
 import { toEventOf } from './formats/format.ts';
-import { isJournalHere } from './journal/journalctl.ts';
+import { isJournalHere, journalCommand } from './journal/journalctl.ts';
 import { createJournalSource } from './journal/source.ts';
 import { isKernelLogReadable, openKernelDevice } from './kernel/device.ts';
 import { createKernelSource } from './kernel/source.ts';
@@ -28,12 +29,12 @@ export interface Here {
 }
 
 /** The logs that this agent reads, as configured and as they are there. None of them is started. */
-export function createSources(config: EventsConfig, deps: LoopDeps): readonly EventSource[] {
-  const chosen = chooseLogs(config.sources, () => whatIsHere(config));
+export function createSources(config: EventsConfig, view: View, deps: LoopDeps): readonly EventSource[] {
+  const chosen = chooseLogs(config.sources, () => whatIsHere(config, view));
   const withoutKernel = chosen.has('kernel');
   const sources: EventSource[] = [createAgentLogSource(deps, config)];
-  if (chosen.has('journal')) sources.push(createJournalSource(deps, { withoutKernel }));
-  if (chosen.has('syslog')) sources.push(createSyslogSource(deps, withoutKernel));
+  if (chosen.has('journal')) sources.push(createJournalSource(deps, { command: journalCommand(view), withoutKernel }));
+  if (chosen.has('syslog')) sources.push(createSyslogSource(deps, withoutKernel, syslogFiles(view)));
   if (chosen.has('kernel')) {
     const bootUnixMs = () => deps.clock.unixMs() - uptime() * 1_000;
     sources.push(createKernelSource({ ...deps, open: openKernelDevice, bootId, bootUnixMs }));
@@ -42,7 +43,7 @@ export function createSources(config: EventsConfig, deps: LoopDeps): readonly Ev
   if (chosen.has('kubernetes') && kubernetesApi !== undefined)
     sources.push(createKubernetesSource(deps, { ...kubernetesApi, nodeName }));
   if (chosen.has('windows')) sources.push(createWindowsSource(deps));
-  return [...sources, ...config.files.map((file) => createLogFiles(deps, file))];
+  return [...sources, ...config.files.map((file) => createLogFiles(deps, view, file))];
 }
 
 /** Pure. `auto` and names go together. */
@@ -60,21 +61,21 @@ export function chooseLogs(named: readonly LogName[], here: () => Here): Readonl
   return chosen.add('agent');
 }
 
-function whatIsHere({ kubernetesApi }: EventsConfig): Here {
+function whatIsHere({ kubernetesApi }: EventsConfig, view: View): Here {
   return {
-    journal: isJournalHere(),
-    syslog: SYSLOG_FILES.some((file) => existsSync(file)),
+    journal: isJournalHere(view),
+    syslog: syslogFiles(view).some((file) => existsSync(file)),
     kernel: isKernelLogReadable(),
     kubernetes: kubernetesApi !== undefined && hasServiceAccount(),
     windows: process.platform === 'win32',
   };
 }
 
-export function createSyslogSource(
-  deps: LoopDeps,
-  withoutKernel: boolean,
-  patterns: readonly string[] = SYSLOG_FILES,
-): EventSource {
+function syslogFiles({ root }: View): string[] {
+  return SYSLOG_FILES.map((file) => `${root}${file}`);
+}
+
+export function createSyslogSource(deps: LoopDeps, withoutKernel: boolean, patterns: readonly string[]): EventSource {
   return createFileSource(deps, {
     log: 'syslog',
     patterns,
@@ -84,7 +85,12 @@ export function createSyslogSource(
   });
 }
 
-function createLogFiles(deps: LoopDeps, file: FileLog): EventSource {
+function createLogFiles(deps: LoopDeps, { root }: View, file: FileLog): EventSource {
   const { path, encoding } = file;
-  return createFileSource(deps, { log: `file:${path}`, patterns: [path], encoding, toEvent: toEventOf(file) });
+  return createFileSource(deps, {
+    log: `file:${path}`,
+    patterns: [`${root}${path}`],
+    encoding,
+    toEvent: toEventOf(file),
+  });
 }

@@ -10,6 +10,7 @@ import { createServer as createTls } from 'node:tls';
 import type { Probe, Runner } from '@openline/packs';
 import type { ProbePlan } from '@openline/packs/engine';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { viewOf } from '../host/view.ts';
 import { systemClock } from '../tasks/clock.ts';
 import { isAlive, until } from '../tasks/testing/support.ts';
 import { testAuthority } from '../testing/certificates.ts';
@@ -32,6 +33,7 @@ const contextOf = (more: Partial<ProbeContext> = {}): ProbeContext => ({
   interpreters: { sh: '/bin/sh' },
   path: process.env['PATH'] ?? '',
   home: dir,
+  view: viewOf('none', '', false),
   workRoot: join(dir, 'probes'),
   killGraceMs: 200,
   cookie: 'probe-of-test',

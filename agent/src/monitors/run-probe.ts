@@ -37,12 +37,12 @@ export async function runProbe(context: ProbeContext, plan: ProbePlan, signal: A
     case 'process': {
       if (process.platform !== 'linux') return { ok: false, error: 'processes are found on Linux only' };
       const { probeProcesses } = await import('./probes/process.ts');
-      return found(await probeProcesses(probe.name, await tester(probe.pattern)));
+      return found(await probeProcesses(probe.name, await tester(probe.pattern), `${context.view.root}/proc`));
     }
     case 'certificate': {
       const { probeCertificateFiles, probeCertificateHost } = await import('./probes/certificate.ts');
       const { of } = probe;
-      if ('files' in of) return found(await probeCertificateFiles(of.files, nowUnixMs));
+      if ('files' in of) return found(await probeCertificateFiles(of.files, nowUnixMs, context.view.root));
       return found(await probeCertificateHost(of.host, of.port, nowUnixMs, signal));
     }
     default:

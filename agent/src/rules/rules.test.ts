@@ -5,6 +5,7 @@ import { type Pack, parsePack } from '@openline/packs';
 import { AlertSeverity, type EventBatch, type EventRecord, HealthState, Override, Policy } from '@openline/proto/agent';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { EventSink, EventSource, Position } from '../events/source.ts';
+import { viewOf } from '../host/view.ts';
 import { systemClock } from '../tasks/clock.ts';
 import { quiet, until } from '../tasks/testing/support.ts';
 import { type Rules, type RulesDeps, startRules } from './rules.ts';
@@ -111,6 +112,9 @@ async function start(packs: readonly Pack[] | undefined, deps: Partial<RulesDeps
       facts: {},
       interpreters: {},
       path: '',
+      home: dataDir,
+      view: viewOf('none', '', false),
+      workRoot: join(dataDir, 'probes'),
       spoolLimitBytes: 1024 * 1024,
       share: 1,
       maxBacklogMs: 60_000,

@@ -1,9 +1,9 @@
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Interpreter } from '@openline/packs';
 import type { Engine, Outcome } from '@openline/packs/engine';
 import type { EventAck, EventBatch, Heartbeat, Policy, ResetMonitor } from '@openline/proto/agent';
 import type { EventSource } from '../events/source.ts';
+import type { View } from '../host/view.ts';
 import { createJitSwitch } from '../jit.ts';
 import { runProbe } from '../monitors/run-probe.ts';
 import { createProbeScheduler } from '../monitors/scheduler.ts';
@@ -66,6 +66,11 @@ export interface RulesConfig {
   readonly facts: Readonly<Record<string, string>>;
   readonly interpreters: Readonly<Partial<Record<Interpreter, string>>>;
   readonly path: string;
+  /** HOME of the probes' processes. */
+  readonly home: string;
+  readonly view: View;
+  /** Of the work directories of the probes. */
+  readonly workRoot: string;
   /** Records on disk that are not acknowledged, bytes. */
   readonly spoolLimitBytes: number;
   /** Of one processor that rules may take, over 0 up to 1. */
@@ -107,8 +112,9 @@ export async function startRules(deps: RulesDeps, config: RulesConfig): Promise<
     agentName: config.agentName,
     interpreters: config.interpreters,
     path: config.path,
-    home: homedir(),
-    workRoot: join(config.dataDir, 'probes'),
+    home: config.home,
+    view: config.view,
+    workRoot: config.workRoot,
     killGraceMs: config.killGraceMs,
     cookie,
     allow: config.allow,

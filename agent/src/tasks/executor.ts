@@ -197,6 +197,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
         outputBytes: run.spool?.keptBytes() ?? 0,
         droppedBytes: run.spool?.droppedBytes() ?? 0,
         outputFault: run.spool?.fault() ?? '',
+        view: run.view,
       });
       run.result = result;
       unsaid += 1;

@@ -4,6 +4,7 @@ import { OutputStream } from '@openline/proto/agent';
 import { OpenlineError } from '@openline/proto/errors';
 import { newEvent } from '../events/agent-log/record.ts';
 import type { EventLog } from '../events/agent-log/writer.ts';
+import type { View } from '../host/view.ts';
 import type { ReadyTask } from '../packs/library.ts';
 import type { Clock } from './clock.ts';
 import type { Ending } from './dispatch-machine.ts';
@@ -39,13 +40,14 @@ export interface LaunchSpec {
 export interface LaunchContext {
   readonly clock: Clock;
   readonly eventLog: EventLog;
-  /** Where that is, for the tasks that write it. */
+  /** Where that is, as the tasks that write it see it. */
   readonly eventsDirectory: string;
   readonly workRoot: string;
   readonly agentName: string;
   readonly interpreters: Readonly<Partial<Record<Interpreter, string>>>;
   readonly path: string;
   readonly home: string;
+  readonly view: View;
   readonly outputLimitBytes: number;
   readonly killGraceMs: number;
   /** Resolves when this one may fork. */

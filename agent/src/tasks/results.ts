@@ -1,4 +1,5 @@
 import { TaskEnd, type TaskResult } from '@openline/proto/agent';
+import type { ViewName } from '../host/view.ts';
 import type { End, Ending } from './dispatch-machine.ts';
 
 const ENDS: Readonly<Record<End, TaskEnd>> = {
@@ -24,6 +25,8 @@ export interface ResultFacts {
   readonly droppedBytes: number;
   /** Why output is missing, when it is not the cap. */
   readonly outputFault: string;
+  /** Default: no process was started. */
+  readonly view?: ViewName | '';
 }
 
 /** Pure. */
@@ -45,5 +48,6 @@ export function resultOf(ending: Ending, facts: ResultFacts): TaskResult {
     endedUnixMs: BigInt(Math.trunc(facts.endedUnixMs)),
     outputBytes: BigInt(facts.outputBytes),
     outputDroppedBytes: BigInt(facts.droppedBytes),
+    view: facts.view ?? '',
   };
 }

@@ -1,4 +1,5 @@
 import type { Task, TaskResult } from '@openline/proto/agent';
+import type { ViewName } from '../host/view.ts';
 import type { ReadyTask } from '../packs/library.ts';
 import type { Timer } from './clock.ts';
 import type { Dispatch } from './dispatch-machine.ts';
@@ -22,6 +23,8 @@ export interface Run {
   /** 0: it did not start. */
   startedUnixMs: number;
   process: ProcessName | undefined;
+  /** What its process sees; "" when there was none. */
+  view: ViewName | '';
   holdsSlot: boolean;
   work: { readonly ready: ReadyTask; readonly parameters: Readonly<Record<string, unknown>> } | undefined;
   launch: Launch | undefined;
@@ -39,6 +42,7 @@ export function newRun(
     journalledStartUnixMs: 0,
     startedUnixMs: 0,
     process: undefined,
+    view: '',
     holdsSlot: false,
     work: undefined,
     launch: undefined,

@@ -59,7 +59,9 @@ export function createStarter(deps: StarterDeps, config: StarterConfig): Starter
         onStarted(pid) {
           run.startedUnixMs = clock.unixMs();
           sayStarted(reporter, run);
-          if (pid !== undefined) void nameProcess(run, pid);
+          if (pid === undefined) return;
+          run.view = config.view.name;
+          void nameProcess(run, pid);
         },
         onOutput: () => outputs.kept(run.id),
         onProgress: progress.push,

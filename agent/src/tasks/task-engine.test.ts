@@ -172,9 +172,12 @@ describe('parameters', () => {
       'LANG',
       'OPENLINE_AGENT_EVENTS_DIRECTORY',
       'OPENLINE_AGENT_NAME',
+      'OPENLINE_HOST_PROC',
+      'OPENLINE_HOST_ROOT',
       'OPENLINE_PARAM_MAX_DEPTH',
       'OPENLINE_RUN_ID',
       'OPENLINE_TASK',
+      'OPENLINE_VIEW',
       'OPENLINE_WORK_DIR',
       'PATH',
     ]);

@@ -6,6 +6,7 @@ import type { ErrorCode } from '@openline/proto/errors';
 import { MAX_OUTPUT_BYTES, MAX_TTL_MS } from '@openline/proto/limits';
 import { eventsDirectoryIn } from '../config/data-dir.ts';
 import { createEventLog } from '../events/agent-log/writer.ts';
+import { ownSeenByTasks, type View, viewOf } from '../host/view.ts';
 import type { PackLibrary } from '../packs/library.ts';
 import { type Admission, admit } from './admission.ts';
 import { type Clock, type EngineLog, systemClock } from './clock.ts';
@@ -61,6 +62,10 @@ export interface TaskEngineConfig {
   readonly path?: string;
   /** HOME of the processes. Default: that of the agent's user. */
   readonly home?: string;
+  /** What the processes see. Default: what the agent itself does. */
+  readonly view?: View;
+  /** Of the work directories of the processes. Default: in `dataDir`. */
+  readonly workRoot?: string;
   /** How often the journal is proved to be writable, milliseconds. Default 10 s. */
   readonly selfCheckMs?: number;
 }
@@ -79,8 +84,9 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
   const clock = deps.clock ?? systemClock;
   const room = { capacity: config.concurrency ?? 8, queueLimit: config.queueLimit ?? 256 };
   const policy = { allow: config.allow ?? ['*/*'], maxRisk: config.maxRisk, interpreters: config.interpreters };
+  const view = config.view ?? viewOf('none', '', false);
   const spoolDir = join(config.dataDir, 'spool');
-  const workRoot = join(config.dataDir, 'work');
+  const workRoot = config.workRoot ?? join(config.dataDir, 'work');
   const eventsDirectory = config.eventsDirectory ?? eventsDirectoryIn(config.dataDir);
   const journal =
     deps.sharedLog === undefined
@@ -101,12 +107,13 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
       selfCheckMs: config.selfCheckMs ?? 10_000,
       launch: {
         eventLog: createEventLog({ directory: eventsDirectory }, { unixMs: clock.unixMs }),
-        eventsDirectory,
+        eventsDirectory: ownSeenByTasks(view, eventsDirectory, process.pid),
         workRoot,
         agentName: config.agentName,
         interpreters: config.interpreters,
         path: config.path ?? DEFAULT_PATH,
         home: config.home ?? homedir(),
+        view,
         outputLimitBytes: Math.min(config.outputLimitBytes ?? MAX_OUTPUT_BYTES, MAX_OUTPUT_BYTES),
         killGraceMs: config.killGraceMs ?? 5_000,
       },

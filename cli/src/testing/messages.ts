@@ -18,6 +18,7 @@ export function dispatchMessage(name: string, state: DispatchState, more: Partly
     startedUnixMs: started ? BigInt(T0_MS + 10) : 0n,
     endedUnixMs: ended ? BigInt(T0_MS + 1_210) : 0n,
     agentOnline: true,
+    view: '',
     ...(state === DispatchState.DISPATCH_STATE_SUCCEEDED ? { exitCode: 0 } : {}),
     ...more,
   };

@@ -87,6 +87,8 @@ export interface DispatchView {
   outputBytes: number;
   /** Bytes past the cap, which nobody kept. */
   outputDroppedBytes: number;
+  /** What its process saw: machine, container, host-read or host; null before it has ended, and when no process was started. */
+  view: string | null;
 }
 
 /** The document of `openline run`, `runs show` and `runs watch`. */
@@ -142,6 +144,7 @@ export function dispatchView(dispatch: Dispatch): DispatchView {
     progressNote: dispatch.progressNote || null,
     outputBytes: number(dispatch.outputBytes) || number(dispatch.outputStoredBytes),
     outputDroppedBytes: number(dispatch.outputDroppedBytes),
+    view: dispatch.view || null,
   };
 }
 

@@ -121,7 +121,11 @@ export function renderFinal(model: RunModel, screen: Screen, nowMs: number): str
   const collapse = screen.isTTY && all.length > COLLAPSE_OVER;
   const shown = collapse ? all.filter((each) => each.state !== 'succeeded') : all;
   const left = all.length - shown.length;
-  const lines = shown.length === 0 ? [] : renderTable(dispatchColumns(screen, nowMs), shown, screen.columns);
+  const columns = dispatchColumns(screen, nowMs);
+  // On a machine a task sees the machine; elsewhere one has to know.
+  if (shown.some(({ view }) => view !== null && view !== 'machine'))
+    columns.splice(-1, 0, { title: 'SAW', cell: ({ view }) => view ?? '' });
+  const lines = shown.length === 0 ? [] : renderTable(columns, shown, screen.columns);
   if (left > 0)
     lines.push(
       `… and ${formatCount(left)} that succeeded; to list them:`,

@@ -6,8 +6,12 @@ import type { PackMonitor, Settings } from '../monitoring.ts';
 import { buildArgv, parameterEnvironment } from '../process.ts';
 import { runHere } from './run-task.ts';
 
-/** Runs a monitor's process for real, as an agent would, and reads its sample, for tests of packs. @param path instead of the agent's */
-export async function runProbe(monitor: PackMonitor, settings: Settings = {}, path?: string): Promise<ProbeResult> {
+/** Runs a monitor's process for real, as an agent would, and reads its sample, for tests of packs. @param more variables of the agent, or others instead of its */
+export async function runProbe(
+  monitor: PackMonitor,
+  settings: Settings = {},
+  more: Readonly<Record<string, string>> = {},
+): Promise<ProbeResult> {
   const { input } = monitor;
   if (input.kind !== 'probe' || input.probe.kind !== 'run') throw new Error(`${monitor.name} starts no process`);
   const { runner, output } = input.probe;
@@ -18,7 +22,6 @@ export async function runProbe(monitor: PackMonitor, settings: Settings = {}, pa
     const script = join(workDir, 'probe');
     if (runner.kind === 'script') await writeFile(script, runner.source);
     const argv = runner.kind === 'script' ? [runner.interpreter, script] : buildArgv(runner, all);
-    const more = path === undefined ? {} : { PATH: path };
     const { exitCode, stdout, stderr } = await runHere(argv, workDir, { ...env, ...more }, input.timeoutMs);
     return sampleOfProcess(output, { exitCode: exitCode ?? undefined, stdout, stderr });
   } finally {

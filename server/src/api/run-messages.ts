@@ -72,6 +72,7 @@ export function dispatchMessage(dispatch: DispatchView): proto.Dispatch {
     outputDroppedBytes: BigInt(dispatch.outputDroppedBytes),
     outputStoredBytes: BigInt(dispatch.outputStoredBytes),
     agentOnline: dispatch.agentOnline,
+    view: dispatch.view,
   };
 }
 

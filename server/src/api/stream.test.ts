@@ -210,6 +210,7 @@ describe('a stream', () => {
       outputDroppedBytes: 0,
       outputStoredBytes: 0,
       agentOnline: true,
+      view: '',
     };
     const { clients, as } = await start({
       runs: {

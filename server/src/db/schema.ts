@@ -129,6 +129,7 @@ export interface DispatchesTable {
   output_bytes: Generated<number>;
   output_dropped_bytes: Generated<number>;
   output_stored_bytes: Generated<number>;
+  view: Generated<string>;
 }
 
 export interface OutputChunksTable {

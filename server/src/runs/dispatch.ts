@@ -64,6 +64,8 @@ export interface DispatchChange {
   readonly progressNote?: string | undefined;
   readonly outputBytes?: number | undefined;
   readonly outputDroppedBytes?: number | undefined;
+  /** What its process saw, as the agent says it. */
+  readonly view?: string | undefined;
 }
 
 /** Two changes of one dispatch, in the order they were said, as one. */

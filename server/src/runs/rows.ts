@@ -58,6 +58,7 @@ export function toDispatchView(row: DispatchRow): DispatchView {
     outputBytes: row.output_bytes,
     outputDroppedBytes: row.output_dropped_bytes,
     outputStoredBytes: row.output_stored_bytes,
+    view: row.view,
     agentOnline: false,
   };
 }

@@ -50,6 +50,7 @@ const dispatch = (agentId: string, state: 'sent' | 'succeeded'): DispatchView =>
   outputDroppedBytes: 0,
   outputStoredBytes: 0,
   agentOnline: true,
+  view: '',
 });
 
 it('a watcher sees every target end, also when the end of the run is committed before the ring of its last targets', async () => {

@@ -51,6 +51,8 @@ export interface DispatchView {
   readonly progressNote: string;
   readonly outputBytes: number;
   readonly outputDroppedBytes: number;
+  /** What its process saw; "" before it has ended, and where none was started. */
+  readonly view: string;
   readonly outputStoredBytes: number;
   readonly agentOnline: boolean;
 }

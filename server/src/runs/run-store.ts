@@ -176,9 +176,9 @@ export function createRunStore(pool: Pool): RunStore {
         text: `
           with u as (
             select * from unnest($1::text[], $2::text[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::int[], $8::text[],
-              $9::float8[], $10::float8[], $11::float8[], $12::smallint[], $13::text[], $14::bigint[], $15::bigint[])
+              $9::float8[], $10::float8[], $11::float8[], $12::smallint[], $13::text[], $14::bigint[], $15::bigint[], $16::text[])
             as u(run_id, agent_id, epoch, state, reason_code, reason, exit_code, signal, accepted_ms, started_ms, ended_ms,
-              progress_percent, progress_note, output_bytes, output_dropped_bytes)),
+              progress_percent, progress_note, output_bytes, output_dropped_bytes, view)),
           h as (
             select u.* from u left join agents a on a.id = u.agent_id where u.epoch = 0 or a.epoch = u.epoch),
           changed as (
@@ -194,7 +194,8 @@ export function createRunStore(pool: Pool): RunStore {
               progress_percent = coalesce(h.progress_percent, d.progress_percent),
               progress_note = coalesce(h.progress_note, d.progress_note),
               output_bytes = coalesce(h.output_bytes, d.output_bytes),
-              output_dropped_bytes = coalesce(h.output_dropped_bytes, d.output_dropped_bytes)
+              output_dropped_bytes = coalesce(h.output_dropped_bytes, d.output_dropped_bytes),
+              view = coalesce(h.view, d.view)
             from h
             where d.run_id = h.run_id and d.agent_id = h.agent_id
               and (${TAKES_SQL} or (h.progress_note is not null and d.state = ${STATES.running} and h.state = ${STATES.running}))
@@ -218,6 +219,7 @@ export function createRunStore(pool: Pool): RunStore {
           changes.map((c) => c.progressNote ?? null),
           changes.map((c) => c.outputBytes ?? null),
           changes.map((c) => c.outputDroppedBytes ?? null),
+          changes.map((c) => c.view ?? null),
         ],
       });
       const applied = new Map<string, Applied>();

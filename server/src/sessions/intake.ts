@@ -18,6 +18,7 @@ const END_STATES = {
 
 const MAX_REASON_CHARS = 2_000;
 const MAX_NOTE_CHARS = 200;
+const MAX_VIEW_CHARS = 20;
 const RUN_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** Dates that PostgreSQL and people can read: until the year 9999. */
 const MAX_UNIX_MS = 253_402_300_799_000n;
@@ -66,6 +67,7 @@ export function changesOf(reports: TaskReports, { agentId, epoch }: Ids): Dispat
       endedAt: dateOf(result.endedUnixMs),
       outputBytes: count(result.outputBytes),
       outputDroppedBytes: count(result.outputDroppedBytes),
+      view: text(result.view, MAX_VIEW_CHARS),
     });
   }
   return changes;

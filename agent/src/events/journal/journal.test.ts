@@ -84,7 +84,10 @@ esac
 `;
   writeFileSync(program, script);
   chmodSync(program, 0o755);
-  return { program, calls: () => readFileSync(join(directory, 'calls'), 'utf8').trim().split('\n') };
+  return {
+    command: [program] as const,
+    calls: () => readFileSync(join(directory, 'calls'), 'utf8').trim().split('\n'),
+  };
 }
 
 const numbered = (number: number, more: object = {}) =>
@@ -93,8 +96,8 @@ const numbered = (number: number, more: object = {}) =>
 describe('the journal by journalctl', () => {
   it('is read from now on, and after an end of journalctl from the last entry on', async () => {
     const lines = `echo '${numbered(2)}'; echo '${numbered(3, { _TRANSPORT: 'kernel' })}'; echo 'gone' >&2; exit 1`;
-    const { program, calls } = fakeJournalctl(lines);
-    const sink = read(source({ program }));
+    const { command, calls } = fakeJournalctl(lines);
+    const sink = read(source({ command }));
     await sink.until(() => sink.faults.length > 0);
     expect(new Set(sink.messages())).toEqual(new Set(['m2']));
     expect(sink.faults[0]).toBe('the journal cannot be read: journalctl: gone');
@@ -104,25 +107,25 @@ describe('the journal by journalctl', () => {
   });
 
   it('has the kernel’s messages where nothing else reads them', async () => {
-    const { program } = fakeJournalctl(`echo '${numbered(2, { _TRANSPORT: 'kernel' })}'; exec sleep 60`);
-    const sink = read(source({ program, withoutKernel: false }));
+    const { command } = fakeJournalctl(`echo '${numbered(2, { _TRANSPORT: 'kernel' })}'; exec sleep 60`);
+    const sink = read(source({ command, withoutKernel: false }));
     await sink.untilEvents(1);
   });
 
   it('knows what was removed before it was read, and what was too long', async () => {
     const long = `printf '%s' '${numbered(8).slice(0, -2)}'; head -c 300000 /dev/zero | tr '\\0' x; echo '"}'`;
-    const { program } = fakeJournalctl(`echo '${numbered(7)}'; ${long}; echo '${numbered(9)}'; exec sleep 60`);
-    const sink = read(source({ program }), '{"cursor":"s=a;i=1;b=b"}');
+    const { command } = fakeJournalctl(`echo '${numbered(7)}'; ${long}; echo '${numbered(9)}'; exec sleep 60`);
+    const sink = read(source({ command }), '{"cursor":"s=a;i=1;b=b"}');
     await sink.untilEvents(2);
     expect(sink.messages()).toEqual(['m7', 'm9']);
     expect(sink.gaps.map(({ events }) => events)).toEqual([5, 1]);
   });
 
   it('begins anew, and says so, where its place is none any more', async () => {
-    const { program, calls } = fakeJournalctl(
+    const { command, calls } = fakeJournalctl(
       `case "$*" in *i=99*) echo 'Failed to seek to cursor: Invalid argument' >&2; exit 1;; *) exec sleep 60;; esac`,
     );
-    const sink = read(source({ program }), '{"cursor":"i=99"}');
+    const sink = read(source({ command }), '{"cursor":"i=99"}');
     await sink.until(() => sink.batches.length > 0);
     await vi.waitFor(() => expect(calls().join()).toContain('--after-cursor=s=a;i=1;b=b'));
     expect(sink.gaps).toEqual([{ events: 0, reason: 'where it was read up to is not known any more' }]);
@@ -130,15 +133,15 @@ describe('the journal by journalctl', () => {
 
   it('that shows only one’s own messages is a fault, and is read all the same', async () => {
     const hint = 'Hint: You are currently not seeing messages from other users and the system.';
-    const { program } = fakeJournalctl(`echo '${hint}' >&2; echo '${numbered(2)}'; exec sleep 60`);
-    const sink = read(source({ program }));
+    const { command } = fakeJournalctl(`echo '${hint}' >&2; echo '${numbered(2)}'; exec sleep 60`);
+    const sink = read(source({ command }));
     await sink.untilEvents(1);
     await sink.until(() => sink.faults.length > 0);
     expect(sink.faults[0]).toContain('systemd-journal');
   });
 
   it('without a journalctl is a fault', async () => {
-    const sink = read(source({ program: '/nonexistent/journalctl' }));
+    const sink = read(source({ command: ['/nonexistent/journalctl'] }));
     await sink.until(() => sink.faults.length > 0);
     expect(sink.faults[0]).toContain('there is no journalctl here');
   });

@@ -22,17 +22,21 @@ export interface CertificateFinding {
 const MAX_FILES = 200;
 const DAY_MS = 86_400_000;
 
-/** The first certificate of each file. A file that is named and not there is a finding, a pattern that matches none is not. */
+/**
+ * The first certificate of each file. A file that is named and not there is a finding, a pattern that matches none is not.
+ * @param root before every path, and not in what is found
+ */
 export async function probeCertificateFiles(
   patterns: readonly string[],
   nowUnixMs: number,
+  root = '',
 ): Promise<CertificateFinding | CertificateFinding[]> {
   const files = new Set<string>();
   for (const pattern of patterns) {
-    for await (const file of filesOf(pattern)) if (files.size < MAX_FILES) files.add(file);
+    for await (const file of filesOf(`${root}${pattern}`)) if (files.size < MAX_FILES) files.add(file);
   }
   const found: CertificateFinding[] = [];
-  for (const file of files) found.push(await ofFile(file, nowUnixMs));
+  for (const file of files) found.push({ ...(await ofFile(file, nowUnixMs)), of: file.slice(root.length) });
   const [only, ...others] = found;
   return only !== undefined && others.length === 0 ? only : found;
 }

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 
 export interface ProcessFinding {
@@ -19,6 +19,8 @@ export async function probeProcesses(
   matches: ((commandLine: string) => boolean) | undefined,
   root = '/proc',
 ): Promise<ProcessFinding> {
+  // By the numbers of that /proc, which may not be ours.
+  const own = Number(await readlink(`${root}/self`).catch(() => process.pid));
   const pids: number[] = [];
   let count = 0;
   for (const entry of await readdir(root)) {
@@ -26,7 +28,7 @@ export async function probeProcesses(
     if (!Number.isInteger(pid)) continue;
     const found = await processOf(`${root}/${pid}`);
     // The agent itself would match a pattern that stands in its own command line.
-    if (found === undefined || pid === process.pid) continue;
+    if (found === undefined || pid === own) continue;
     const { comm, argv } = found;
     if (name !== undefined && name !== comm && name !== basename(argv[0] ?? '')) continue;
     if (matches !== undefined && !matches(argv.join(' ') || `[${comm}]`)) continue;

@@ -4,6 +4,7 @@ import type { Interpreter, Probe } from '@openline/packs';
 import type { ProbePlan, ProbeResult } from '@openline/packs/engine';
 import { buildArgv, parameterEnvironment } from '@openline/packs/process';
 import { OutputStream } from '@openline/proto/agent';
+import { placed, seenByTasks, type View } from '../../host/view.ts';
 import type { Clock } from '../../tasks/clock.ts';
 import { type ProcessExit, type RunningProcess, runProcess } from '../../tasks/process/run-process.ts';
 
@@ -16,6 +17,7 @@ export interface ProbeProcessContext {
   /** PATH and HOME of the processes. */
   readonly path: string;
   readonly home: string;
+  readonly view: View;
   /** A directory below it for each probe, while it runs. */
   readonly workRoot: string;
   readonly killGraceMs: number;
@@ -40,16 +42,17 @@ export async function runProbeProcess(
   judge: (outcome: ProcessOutcome) => ProbeResult,
   signal: AbortSignal,
 ): Promise<ProbeResult> {
+  const { view } = context;
   const { pack, name } = plan.monitor;
   const workDir = join(context.workRoot, pack, name);
   try {
     await rm(workDir, { recursive: true, force: true });
     await mkdir(workDir, { recursive: true, mode: 0o700 });
-    const argv = await argvOf(context, plan, probe, workDir);
+    const argv = placed(view, await argvOf(context, plan, probe, workDir), workDir);
     const { env, files } = parameterEnvironment(plan.settings);
     const paths: Record<string, string> = {};
     for (const { variable, content } of files) {
-      paths[variable] = join(workDir, variable);
+      paths[variable] = seenByTasks(view, join(workDir, variable));
       await writeFile(join(workDir, variable), content, { mode: 0o600, flag: 'wx' });
     }
     const fixed = {
@@ -59,7 +62,8 @@ export async function runProbeProcess(
       OPENLINE_RUN_ID: context.cookie,
       OPENLINE_MONITOR: `${pack}/${name}`,
       OPENLINE_AGENT_NAME: context.agentName,
-      OPENLINE_WORK_DIR: workDir,
+      OPENLINE_WORK_DIR: seenByTasks(view, workDir),
+      ...view.env,
     };
     if (signal.aborted) return tooLate(plan);
     const ended = await run(context, argv, { ...fixed, ...env, ...paths }, workDir, signal);
@@ -74,7 +78,7 @@ export async function runProbeProcess(
 }
 
 async function argvOf(
-  { interpreters }: ProbeProcessContext,
+  { interpreters, view }: ProbeProcessContext,
   plan: ProbePlan,
   { runner }: RunProbe,
   workDir: string,
@@ -90,7 +94,7 @@ async function argvOf(
         `probe${runner.interpreter === 'node' ? '.mjs' : runner.interpreter === 'pwsh' ? '.ps1' : ''}`,
       );
       await writeFile(path, runner.source, { mode: 0o500, flag: 'wx' });
-      return [interpreter, path];
+      return [interpreter, seenByTasks(view, path)];
     }
     default:
       return runner satisfies never;

@@ -338,6 +338,11 @@ export interface TaskResult {
   outputBytes: bigint;
   /** Bytes of output beyond the cap, which nobody kept. */
   outputDroppedBytes: bigint;
+  /**
+   * What its process saw: "machine", "container" (the agent's own), "host-read" (its container, and the host's files for reading) or "host".
+   * Empty when no process was started.
+   */
+  view: string;
 }
 
 /** One chunk. Chunk boundaries are fixed when first cut, so a repeated chunk is recognised by its offset. */
@@ -2282,6 +2287,7 @@ function createBaseTaskResult(): TaskResult {
     endedUnixMs: 0n,
     outputBytes: 0n,
     outputDroppedBytes: 0n,
+    view: "",
   };
 }
 
@@ -2334,6 +2340,9 @@ export const TaskResult: MessageFns<TaskResult> = {
         throw new globalThis.Error("value provided for field message.outputDroppedBytes of type uint64 too large");
       }
       writer.uint32(88).uint64(message.outputDroppedBytes);
+    }
+    if (message.view !== "") {
+      writer.uint32(98).string(message.view);
     }
     return writer;
   },
@@ -2439,6 +2448,14 @@ export const TaskResult: MessageFns<TaskResult> = {
             message.outputDroppedBytes = reader.uint64() as bigint;
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.view = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2477,6 +2494,7 @@ export const TaskResult: MessageFns<TaskResult> = {
     message.outputDroppedBytes = (object.outputDroppedBytes !== undefined && object.outputDroppedBytes !== null)
       ? BigInt(object.outputDroppedBytes)
       : 0n;
+    message.view = object.view ?? "";
     return message;
   },
 };

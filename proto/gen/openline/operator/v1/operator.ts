@@ -222,6 +222,11 @@ export interface Dispatch {
   /** How much of it is stored here so far. */
   outputStoredBytes: bigint;
   agentOnline: boolean;
+  /**
+   * What its process saw: "machine", "container" (the agent's own), "host-read" (its container, and the host's files for reading) or "host".
+   * Empty before it has ended, when no process was started, and where the agent does not say.
+   */
+  view: string;
 }
 
 export interface GetRunRequest {
@@ -1413,6 +1418,7 @@ function createBaseDispatch(): Dispatch {
     outputDroppedBytes: 0n,
     outputStoredBytes: 0n,
     agentOnline: false,
+    view: "",
   };
 }
 
@@ -1495,6 +1501,9 @@ export const Dispatch: MessageFns<Dispatch> = {
     }
     if (message.agentOnline !== false) {
       writer.uint32(144).bool(message.agentOnline);
+    }
+    if (message.view !== "") {
+      writer.uint32(154).string(message.view);
     }
     return writer;
   },
@@ -1656,6 +1665,14 @@ export const Dispatch: MessageFns<Dispatch> = {
             message.agentOnline = reader.bool();
             continue;
           }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.view = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1707,6 +1724,7 @@ export const Dispatch: MessageFns<Dispatch> = {
       ? BigInt(object.outputStoredBytes)
       : 0n;
     message.agentOnline = object.agentOnline ?? false;
+    message.view = object.view ?? "";
     return message;
   },
 };
