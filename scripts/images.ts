@@ -1,4 +1,4 @@
-// `npm run images -- [--tag TAG] [--registry HOST/PATH] [--base IMAGE] [--platform LIST]`: builds the images of server and agent with the docker
+// `npm run images -- [--tag TAG] [--registry HOST/PATH] [--base IMAGE] [--runtime IMAGE] [--platform LIST]`: builds the images of server and agent with the docker
 // on the PATH, whichever it is. With more than one platform it needs buildx.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -13,7 +13,10 @@ const { values } = parseArgs({
   options: {
     tag: { type: 'string', default: String(version) },
     registry: { type: 'string' },
+    /** With Node in it, whose program is taken. */
     base: { type: 'string' },
+    /** What the images are made on. */
+    runtime: { type: 'string' },
     platform: { type: 'string' },
   },
 });
@@ -23,8 +26,11 @@ for (const component of COMPONENTS) {
   const args = [
     ...(values.platform?.includes(',') ? ['buildx', 'build'] : ['build']),
     ...['--file', join(component, 'Dockerfile'), '--tag', name],
-    ...['--build-arg', `VERSION=${version}`, '--build-arg', `REVISION=${revision()}`],
+    ...['--build-arg', `VERSION=${version}`, '--build-arg', `REVISION=${git('rev-parse', 'HEAD') ?? 'unknown'}`],
+    // Of the commit, so that the same commit makes the same image.
+    ...['--build-arg', `CREATED=${git('show', '--no-patch', '--format=%cI', 'HEAD') ?? '1970-01-01T00:00:00Z'}`],
     ...(values.base === undefined ? [] : ['--build-arg', `BASE=${values.base}`]),
+    ...(values.runtime === undefined ? [] : ['--build-arg', `RUNTIME=${values.runtime}`]),
     ...(values.platform === undefined ? [] : ['--platform', values.platform]),
     '.',
   ];
@@ -37,10 +43,11 @@ for (const component of COMPONENTS) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-function revision(): string {
+/** @returns undefined: this is no checkout */
+function git(...args: string[]): string | undefined {
   try {
-    return execFileSync('git', ['rev-parse', 'HEAD'], { cwd: ROOT, encoding: 'utf8' }).trim();
+    return execFileSync('git', args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   } catch {
-    return 'unknown'; // not a checkout
+    return undefined;
   }
 }

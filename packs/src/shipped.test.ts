@@ -56,6 +56,28 @@ describe('the shipped packs', () => {
   });
 });
 
+describe('docs/kubernetes.md', () => {
+  const docs = readFileSync(new URL('../../docs/kubernetes.md', import.meta.url), 'utf8');
+  const rows =
+    docs
+      .match(/^\| the tasks of `linux`[\s\S]*?\n\n/m)?.[0]
+      .split('\n')
+      .slice(2) ?? [];
+  const namesIn = (row: string) => [...(row.split('|')[1] ?? '').matchAll(/`([a-z-]+)`/g)].map((match) => match[1]);
+
+  it('says of every task what it sees of a node, once', () => {
+    expect(rows.flatMap(namesIn).sort()).toEqual([...packs.linux.tasks.keys()].sort());
+  });
+
+  it('names those that refuse to work where the host may only be read', () => {
+    const refusing = [...packs.linux.tasks.values()].filter(
+      ({ runner }) => runner.kind === 'script' && runner.source.includes('takes hostAccess: full; this agent has read'),
+    );
+    const documented = rows.filter((row) => row.includes('they take `full`')).flatMap(namesIn);
+    expect(refusing.map(({ name }) => name).sort()).toEqual(documented.sort());
+  });
+});
+
 /**
  * What each task of `linux` may end with on any machine, by its examples: 0 done, 1 a check that does not hold here, 2 no such thing, 3 a
  * program that this machine lacks. Anything else is a mistake in the script.

@@ -92,6 +92,20 @@ describe('the table at the end', () => {
   });
 });
 
+describe('what tasks saw', () => {
+  const seen = (name: string, view: string) => ({ ...dispatchMessage(name, DISPATCH_STATE_SUCCEEDED), view });
+
+  it('is not worth a column where it was the machine', () => {
+    expect(renderFinal(modelOf(seen('vm', 'machine'), seen('old', '')), screen, T0_MS)[0]).not.toContain('SAW');
+  });
+
+  it('is told of all as soon as it was something else of one', () => {
+    const lines = renderFinal(modelOf(seen('node', 'host-read'), seen('vm', 'machine')), screen, T0_MS);
+    expect(lines[0]).toMatch(/EXIT +SAW/);
+    expect(lines.slice(1).map((line) => line.trimEnd().split(/ +/).at(-2))).toEqual(['host-read', 'machine']);
+  });
+});
+
 describe('the summary', () => {
   it('fits into 80 columns for a usual task that ended in three ways', () => {
     const states = [DISPATCH_STATE_SUCCEEDED, DISPATCH_STATE_FAILED, DISPATCH_STATE_LOST];

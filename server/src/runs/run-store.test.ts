@@ -125,9 +125,10 @@ describe('what agents report', () => {
   it('twice, or of a run that is gone, is acknowledged and changes nothing', async () => {
     await enrol('a');
     const id = await submitted([target('a')]);
-    const result = change(id, 'a', 'failed', { exitCode: 3, endedAt: later(5) });
+    const result = change(id, 'a', 'failed', { exitCode: 3, endedAt: later(5), view: 'host-read' });
     expect(await store.apply([result])).toEqual([{ runId: id, agentId: 'a', state: STATES.failed }]);
     const before = await store.dispatches(id);
+    expect(before[0]).toMatchObject({ exitCode: 3, view: 'host-read' });
     const gone = newId();
     const acknowledged = await store.apply([{ ...result, exitCode: 4 }, change(gone, 'a', 'succeeded')]);
     expect(acknowledged.map((a) => a.runId).sort()).toEqual([id, gone].sort());
