@@ -4,6 +4,7 @@ import { watchEventLoop } from '@openline/proto/event-loop';
 import { startTelemetryHttp } from '@openline/proto/telemetry-http';
 import { createAccessService } from './access/access-service.ts';
 import { ensureAdminToken, writeClientFile } from './access/first-token.ts';
+import { createWorkloads } from './access/workloads.ts';
 import { createAgentService } from './agents/agent-service.ts';
 import { startOperatorApi } from './api/operator-api.ts';
 import { createAuditLog } from './audit/audit-log.ts';
@@ -83,8 +84,11 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     const audit = createAuditLog({ db });
     // Each domain registers its kinds before the service loads what is stored.
     const declaredKinds = createDeclaredRegistry();
-    const access = createAccessService({ db, audit, clock, log });
     const clusterApi = openClusterApi(process.env, { timeoutMs: CLUSTER_TIMEOUT_MS });
+    const workloads = clusterApi && createWorkloads(clusterApi, config);
+    if (workloads === undefined && config.kubernetesOperators.length > 0)
+      log.warn({}, 'kubernetesOperators: this server does not run in a cluster, or has no service account there');
+    const access = createAccessService({ db, audit, clock, log, workloads });
     const state = await openState({ api: clusterApi, clock }, config);
     const ca = await openCertificateAuthority({ state, now: clock.now }, config);
     const revoke = (agentId: string, why: string) => agents.revoke({ name: 'kubernetes' }, agentId, why);

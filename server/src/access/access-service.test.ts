@@ -3,13 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createAuditLog } from '../audit/audit-log.ts';
-import type { Clock } from '../clock.ts';
+import { type Clock, systemClock } from '../clock.ts';
 import { silentLog, withTestDatabase } from '../db/testing.ts';
 import { createFileStateStore } from '../state/file-store.ts';
 import { STATE_FILES } from '../state/state.ts';
 import type { Principal } from './access.ts';
 import { createAccessService } from './access-service.ts';
 import { ensureAdminToken, writeClientFile } from './first-token.ts';
+import { createWorkloads } from './workloads.ts';
 
 const db = withTestDatabase();
 const ADMIN: Principal = { id: 'a', name: 'alice', role: 'admin' };
@@ -133,6 +134,87 @@ describe('a join token', () => {
     expect(secret).toMatch(/^olj_/);
     expect(token).toMatchObject({ kind: 'join', labels: { role: 'web' }, expiresAt: new Date(START + 86_400_000) });
     await expect(access.authenticate(secret)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+  });
+});
+
+describe('the token of a service account', () => {
+  const tokenOf = (account: string) =>
+    `${['{}', JSON.stringify({ sub: `system:serviceaccount:${account}` })].map((part) => Buffer.from(part).toString('base64url')).join('.')}.x`;
+  const MINE = tokenOf('shop:deploy');
+
+  function workloadSetUp(status: object, answering = Promise.resolve()) {
+    let elapsedMs = 0;
+    const clock: Clock = { ...systemClock, nowMs: () => elapsedMs };
+    const asked: unknown[] = [];
+    const api = {
+      async post(_path: string, body: unknown) {
+        asked.push(body);
+        await answering;
+        return { status };
+      },
+    };
+    const pass = (ms: number) => {
+      elapsedMs += ms;
+    };
+    const kubernetesOperators = [{ account: 'shop:deploy', role: 'operator' as const }];
+    const workloads = createWorkloads(api, { kubernetesOperators, kubernetesAudience: 'openline' });
+    const access = createAccessService({ db: db.kysely, audit: setUp().audit, clock, log: silentLog, workloads });
+    return { access, asked, pass };
+  }
+  const accepted = (account: string) => ({
+    authenticated: true,
+    audiences: ['openline'],
+    user: { username: `system:serviceaccount:${account}` },
+  });
+
+  it('lets it in with the role it was given, by a name that no token can have', async () => {
+    const { access, asked } = workloadSetUp(accepted('shop:deploy'));
+    const name = 'serviceaccount:shop:deploy';
+    expect(await access.authenticate(MINE)).toEqual({ id: name, name, role: 'operator' });
+    expect(asked).toMatchObject([{ spec: { token: MINE, audiences: ['openline'] } }]);
+    await expect(access.createOperatorToken(ADMIN, name, 'viewer', undefined)).rejects.toMatchObject({
+      code: 'REQUEST_INVALID',
+    });
+  });
+
+  it('is reviewed again after a few seconds, not at each request', async () => {
+    const { access, asked, pass } = workloadSetUp(accepted('shop:deploy'));
+    await access.authenticate(MINE);
+    pass(3_000);
+    await access.authenticate(MINE);
+    expect(asked).toHaveLength(1);
+    pass(1);
+    await access.authenticate(MINE);
+    expect(asked).toHaveLength(2);
+  });
+
+  it.each([
+    ['the cluster does not accept', { authenticated: false }],
+    ['is made for somebody else', { ...accepted('shop:deploy'), audiences: ['vault'] }],
+    ['is another one than it says', accepted('shop:other')],
+  ])('that %s is refused', async (_what, status) => {
+    const { access } = workloadSetUp(status);
+    await expect(access.authenticate(MINE)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+  });
+
+  it.each([tokenOf('shop:other'), tokenOf('shop'), 'a.b.c', 'x'])(
+    'that nobody made an operator is refused without asking the cluster: %s',
+    async (token) => {
+      const { access, asked } = workloadSetUp(accepted('shop:deploy'));
+      await expect(access.authenticate(token)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+      expect(asked).toEqual([]);
+    },
+  );
+
+  it('is one of at most eight that the cluster is asked about at a time', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const { access, asked } = workloadSetUp(accepted('shop:deploy'), promise);
+    const forged = Array.from({ length: 9 }, (_, index) => access.authenticate(`${MINE}${index}`));
+    await expect(forged[8]).rejects.toMatchObject({ code: 'SERVER_BUSY' });
+    resolve();
+    await Promise.all(forged.slice(0, 8));
+    expect(asked).toHaveLength(8);
+    await access.authenticate(MINE);
   });
 });
 

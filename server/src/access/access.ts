@@ -9,6 +9,10 @@ export interface Principal {
 
 const RANK = { viewer: 0, operator: 1, admin: 2 } as const satisfies Record<Role, number>;
 
+export function isRole(text: string | undefined): text is Role {
+  return text !== undefined && Object.hasOwn(RANK, text);
+}
+
 export function allows(role: Role, needed: Role): boolean {
   return RANK[role] >= RANK[needed];
 }

@@ -66,6 +66,17 @@ describe('the configuration', () => {
     expect(loadConfig({ flags: { advertise: 'a.example, 10.0.0.1' } }).advertise).toEqual(['a.example', '10.0.0.1']);
   });
 
+  it('gives service accounts the roles that it names', () => {
+    const file = yaml('kubernetesOperators: [openline:test=operator, "ci:deploy=viewer"]');
+    const expected = [
+      { account: 'openline:test', role: 'operator' },
+      { account: 'ci:deploy', role: 'viewer' },
+    ];
+    expect(loadConfig({ file }).kubernetesOperators).toEqual(expected);
+    const flags = { kubernetesOperators: 'openline:test=operator, ci:deploy=viewer' };
+    expect(loadConfig({ flags }).kubernetesOperators).toEqual(expected);
+  });
+
   it('is not disturbed by what Kubernetes sets for a Service of its name', () => {
     const env = { OPENLINE_SERVER_PORT: 'tcp://10.0.0.1:5723', OPENLINE_SERVER_SERVICE_HOST: '10.0.0.1' };
     expect(loadConfig({ env })).toEqual(loadConfig({}));
@@ -92,6 +103,15 @@ describe('a wrong configuration', () => {
       /^heartbeatIntervall in .*: there is no such key$/,
     );
   });
+
+  it.each(['openline:test', 'openline:test=root', 'test=viewer', 'a:b=viewer,a:b=admin'])(
+    'is an operator account %s',
+    (kubernetesOperators) => {
+      expect(problemOf({ flags: { kubernetesOperators } })).toMatch(
+        /^--kubernetes-operators: expected service accounts/,
+      );
+    },
+  );
 
   it('is to call agents offline sooner than they are heard', () => {
     const problem = problemOf({ flags: { heartbeatInterval: '1m' } });

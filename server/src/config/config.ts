@@ -5,6 +5,7 @@ import { OpenlineError } from '@openline/proto/errors';
 import type { HostPort } from '@openline/proto/host-port';
 import { parseDocument } from 'yaml';
 import * as z from 'zod';
+import type { WorkloadOperator } from '../access/workloads.ts';
 import type { RemoteCluster } from '../enrollment/nodes/issuer-keys.ts';
 import type { LogLevel } from '../telemetry/logger.ts';
 import { envOf, flagOf, KEY_NAMES, KEYS, type KeyName } from './keys.ts';
@@ -33,6 +34,7 @@ export interface Config {
   readonly agentCertificateTtlMs: number;
   /** `namespace:name`; empty: no agents of this cluster. */
   readonly kubernetesAgents: readonly string[];
+  readonly kubernetesOperators: readonly WorkloadOperator[];
   readonly kubernetesAudience: string;
   readonly kubernetesCluster: string;
   readonly kubernetesCaConfigMap: string | undefined;
@@ -87,6 +89,7 @@ const schema = z.strictObject({
   lostAfter: KEYS.lostAfter.schema,
   agentCertificateTtl: KEYS.agentCertificateTtl.schema,
   kubernetesAgents: KEYS.kubernetesAgents.schema,
+  kubernetesOperators: KEYS.kubernetesOperators.schema,
   kubernetesAudience: KEYS.kubernetesAudience.schema,
   kubernetesCluster: KEYS.kubernetesCluster.schema,
   kubernetesCaConfigMap: KEYS.kubernetesCaConfigMap.schema,

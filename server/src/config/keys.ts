@@ -2,6 +2,8 @@ import { formatDuration, parseDuration } from '@openline/packs/duration';
 import { formatHostPort, parseHostPort } from '@openline/proto/host-port';
 import { DEFAULT_AGENT_PORT, DEFAULT_METRICS_PORT, DEFAULT_OPERATOR_PORT, MAX_TTL_MS } from '@openline/proto/limits';
 import * as z from 'zod';
+import { isRole } from '../access/access.ts';
+import type { WorkloadOperator } from '../access/workloads.ts';
 import { LOG_LEVELS } from '../telemetry/logger.ts';
 import { parseSubnet } from './values.ts';
 
@@ -116,6 +118,18 @@ const listOfAccounts = text((value) => {
   const accounts = value === '' ? [] : value.split(',').map((account) => account.trim());
   return accounts.every((account) => ACCOUNT.test(account)) ? accounts : undefined;
 });
+const OPERATOR = /^([a-z0-9.-]{1,253}:[a-z0-9.-]{1,253})=(viewer|operator|admin)$/;
+/** @returns undefined: not readable, or an account with two roles */
+function parseOperators(items: readonly string[]): WorkloadOperator[] | undefined {
+  const operators = items.map((item) => {
+    const [, account, role] = OPERATOR.exec(item.trim()) ?? [];
+    return account !== undefined && isRole(role) ? { account, role } : undefined;
+  });
+  const accounts = new Set(operators.map((operator) => operator?.account));
+  return operators.every((operator) => operator !== undefined) && accounts.size === items.length
+    ? operators
+    : undefined;
+}
 const remoteCluster = z.strictObject({
   name: z.string().regex(CLUSTER),
   issuer: z.url({ protocol: /^https$/ }),
@@ -230,6 +244,22 @@ export const KEYS = {
     expects: 'service accounts as namespace:name, separated by commas',
     description:
       'Whose pods may enrol as the agent of their node, with a projected service-account token that the API of the cluster around this server reviews. Empty: none.',
+  },
+  kubernetesOperators: {
+    type: 'list',
+    schema: z
+      .union([z.array(z.string()), text((value) => (value.trim() === '' ? [] : value.split(',')))])
+      .default([])
+      .transform((items, context) => {
+        const parsed = parseOperators(items);
+        if (parsed !== undefined) return parsed;
+        context.addIssue({ code: 'custom' });
+        return z.NEVER;
+      }),
+    default: '',
+    expects: 'service accounts and their roles as namespace:name=role, each account once, separated by commas',
+    description:
+      'Service accounts of the cluster around this server that are operators (viewer, operator or admin), with a projected token for `kubernetesAudience` in place of an operator token: for jobs in the cluster. Empty: none.',
   },
   kubernetesAudience: {
     type: 'text',
