@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -325,6 +325,23 @@ describe('the other commands', () => {
     expect(stdout).toBe('openline agent --server localhost:5723 --join-token olj_secret --ca-hash sha256:abc\n');
     expect(stderr).toContain('put in the server’s name');
     expect(server.tokensMade.at(-1)).toMatchObject({ labels: { role: 'web' } });
+  });
+
+  it('context export prints what context import takes, elsewhere, with a token of its own', async () => {
+    const args = ['context', 'export', 'prod', '--for', 'alice', '--ttl', '7d', '--address', 'prod.example'];
+    const { code, stdout, stderr } = await openline(args, env).end;
+    expect(code, stderr).toBe(0);
+    expect(server.tokensMade.at(-1)).toMatchObject({ name: 'alice', role: 'operator', ttlMs: 604_800_000n });
+    expect(stderr).toContain('valid for 7d. Revoke it: `openline tokens revoke t1`');
+    writeFileSync(join(dir, 'exported.yaml'), stdout);
+    const there = { OPENLINE_CONFIG: join(dir, 'there', 'config.yaml') };
+    const imported = await openline(['context', 'import', join(dir, 'exported.yaml')], there).end;
+    expect(imported.stdout).toBe(
+      `context prod (prod.example:5724) is in ${there.OPENLINE_CONFIG}, and is the current one\n`,
+    );
+    const config = readFileSync(there.OPENLINE_CONFIG, 'utf8');
+    expect(config).toContain('token: olt_secret');
+    expect(config).toContain(server.tls.caPem.split('\n')[1]);
   });
 
   it('tokens create NAME prints the secret alone, so that a shell can take it', async () => {

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import type { GlobalFlags, OutputFlag } from './commands/context.ts';
+import type { ExportFlags } from './commands/context-transfer.ts';
 import type { RunFlags, WatchFlags } from './commands/run.ts';
 import type { CreateTokenFlags } from './commands/tokens.ts';
 import type { Io } from './io.ts';
@@ -278,6 +279,9 @@ function addPacks(program: Command, { io, output, flagsOf, collect, run }: Tools
     .action(async (paths: string[]) => run((await import('./commands/pack-test.ts')).testCommand(paths, io)));
 }
 
+const roleOption = () =>
+  new Option('--role <role>', 'what an operator may do (default: operator)').choices(['viewer', 'operator', 'admin']);
+
 function addAccess(program: Command, { io, output, flagsOf, collect, run }: Tools): void {
   const tokens = program.command('tokens').description('tokens of operators and for joining: create, list, revoke');
   tokens
@@ -285,13 +289,7 @@ function addAccess(program: Command, { io, output, flagsOf, collect, run }: Tool
     .description('make a token; its secret is shown once')
     .argument('[name]', 'whose it is: the audit log says it')
     .option('--join', 'a single-use token for a new agent; prints the complete command for its machine')
-    .addOption(
-      new Option('--role <role>', 'what an operator may do (default: operator)').choices([
-        'viewer',
-        'operator',
-        'admin',
-      ]),
-    )
+    .addOption(roleOption())
     .option('--ttl <time>', 'how long it is valid, e.g. 30d (default: operator tokens for ever, join tokens 24h)')
     .option(
       '--label <key=value>',
@@ -352,7 +350,9 @@ function addAccess(program: Command, { io, output, flagsOf, collect, run }: Tool
 }
 
 function addLocal(program: Command, { io, output, flagsOf, run }: Tools): void {
-  const context = program.command('context').description('contexts of the config file: list, use, set, show');
+  const context = program
+    .command('context')
+    .description('contexts of the config file: list, use, set, show, export, import');
   context
     .command('list')
     .alias('ls')
@@ -378,6 +378,25 @@ function addLocal(program: Command, { io, output, flagsOf, run }: Tools): void {
     .action(async (flags: OutputFlag, command: Command) =>
       run((await import('./commands/contexts.ts')).showContext(flags, flagsOf(command), io)),
     );
+
+  context
+    .command('export')
+    .description('make a token for somebody, and print a context with it and the CA, for `openline context import`')
+    .argument('<name>', 'what the context is to be called there')
+    .requiredOption('--for <name>', 'whose token it is: the audit log says it')
+    .addOption(roleOption())
+    .option('--ttl <time>', 'how long the token is valid', '30d')
+    .option('--address <host:port>', 'what they reach the server by (default: what is asked here)')
+    .action(async (name: string, flags: ExportFlags, command: Command) =>
+      run((await import('./commands/context-transfer.ts')).exportContext(name, flags, flagsOf(command), io)),
+    );
+  context
+    .command('import')
+    .description(
+      'take contexts that `openline context export` printed into the config file; the current one there is the current one here',
+    )
+    .argument('[file]', 'the file; - reads standard input', '-')
+    .action(async (file: string) => run((await import('./commands/context-transfer.ts')).importContexts(file, io)));
 
   // These two never come here with arguments (cli.ts passes them on whole); they stand here for the help.
   program

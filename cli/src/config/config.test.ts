@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { importContexts } from '../commands/context-transfer.ts';
 import { setContext, useContext } from '../commands/contexts.ts';
 import { testIo } from '../testing/io.ts';
 import { parseAddress } from './address.ts';
@@ -113,6 +114,28 @@ describe('the config file', () => {
   ])('names the key that is wrong, never its value', (raw, problem) => {
     expect(() => parseConfig(raw, 'c.yaml')).toThrow(problem);
     expect(() => parseConfig(raw, 'c.yaml')).not.toThrow('SECRET');
+  });
+});
+
+describe('contexts that are imported', () => {
+  const importing = (stdin: string) => importContexts('-', testIo({ home, cwd: work, stdin }));
+  it('stand beside those there are; the one of the same name is replaced whole, and the current one is theirs', async () => {
+    contexts();
+    await importing('current-context: test\ncontexts:\n- {name: test, server: there:1, token: fresh, ca: PEM}\n');
+    expect(await locate({}, io())).toMatchObject({ address: { text: 'there:1' }, token: 'fresh', ca: 'PEM' });
+    expect(await locate({ context: 'prod' }, io())).toMatchObject({ token: 'prod-token' });
+  });
+  it.each([
+    ['', 'has no contexts'],
+    ['error [SERVER_UNREACHABLE] SECRET', 'is not a mapping'],
+    ['contexts: [{name: a, server: s, token-file: /etc/shadow}]', 'the context a names files'],
+  ])('change nothing when they are «%s»', async (stdin, problem) => {
+    contexts();
+    const path = join(home, '.config', 'openline', 'config.yaml');
+    const before = readFileSync(path, 'utf8');
+    await expect(importing(stdin)).rejects.toThrow(problem);
+    await expect(importing(stdin)).rejects.not.toThrow('SECRET');
+    expect(readFileSync(path, 'utf8')).toBe(before);
   });
 });
 

@@ -34,6 +34,11 @@ export async function readConfig(path: string): Promise<ConfigFile> {
     if (isErrno(error, 'ENOENT')) return { contexts: [] };
     throw unreadable(path, error);
   }
+  return parseConfigText(text, path);
+}
+
+/** @throws CliError CONFIG_INVALID naming the key, never its value */
+export async function parseConfigText(text: string, path: string): Promise<ConfigFile> {
   const { parse } = await import('../yaml.ts');
   let raw: unknown;
   try {
@@ -115,8 +120,7 @@ export function isErrno(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);
 }
 
-/** Replaces the file in one step, readable by its owner alone: it holds tokens. */
-export async function writeConfig(path: string, config: ConfigFile): Promise<void> {
+export async function renderConfig(config: ConfigFile): Promise<string> {
   const { stringify } = await import('../yaml.ts');
   const contexts = config.contexts.map((context) => ({
     name: context.name,
@@ -127,7 +131,12 @@ export async function writeConfig(path: string, config: ConfigFile): Promise<voi
       }),
     ),
   }));
-  const body = stringify({ 'current-context': config.currentContext ?? '', contexts });
+  return stringify({ 'current-context': config.currentContext ?? '', contexts });
+}
+
+/** Replaces the file in one step, readable by its owner alone: it holds tokens. */
+export async function writeConfig(path: string, config: ConfigFile): Promise<void> {
+  const body = await renderConfig(config);
   const temporary = `${path}.${process.pid}.tmp`;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
