@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
+import { chartReadmeDrift } from './chart-readme.ts';
 import { protoDrift } from './proto.ts';
 
 const exec = promisify(execFile);
@@ -27,6 +28,11 @@ async function generatedCode(): Promise<Outcome> {
   const drift = await protoDrift();
   if (drift.length === 0) return passed;
   return { kind: 'failed', output: `differs from the .proto files; run \`npm run generate\`: ${drift.join(', ')}` };
+}
+
+async function chartReadme(): Promise<Outcome> {
+  const output = await chartReadmeDrift();
+  return output === undefined ? passed : { kind: 'failed', output };
 }
 
 /** Compares with the last commit of main that is not this one; a shallow or exported checkout may have none. */
@@ -69,6 +75,7 @@ const checks: Record<string, () => Promise<Outcome>> = {
   'protocol style (buf lint)': () => command('buf', ['lint'], join(root, 'proto')),
   'protocol compatibility (buf breaking)': breakingChanges,
   'generated code is current': generatedCode,
+  'the reference of the chart is current': chartReadme,
   'no unused code or dependency (knip)': () => command('knip', []),
 };
 

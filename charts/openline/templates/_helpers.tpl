@@ -52,7 +52,7 @@ app.kubernetes.io/part-of: openline
 {{- if .Values.server.serviceAccount.create -}}
 {{- default (printf "%s-server" (include "openline.fullname" .)) .Values.server.serviceAccount.name -}}
 {{- else -}}
-{{- required "server.serviceAccount.name: name the ServiceAccount, or let it be created (server.serviceAccount.create=true)" .Values.server.serviceAccount.name -}}
+{{- .Values.server.serviceAccount.name -}}
 {{- end -}}
 {{- end -}}
 
@@ -60,14 +60,51 @@ app.kubernetes.io/part-of: openline
 {{- if .Values.agent.serviceAccount.create -}}
 {{- default (printf "%s-agent" (include "openline.fullname" .)) .Values.agent.serviceAccount.name -}}
 {{- else -}}
-{{- required "agent.serviceAccount.name: name the ServiceAccount, or let it be created (agent.serviceAccount.create=true)" .Values.agent.serviceAccount.name -}}
+{{- .Values.agent.serviceAccount.name -}}
 {{- end -}}
 {{- end -}}
 
+{{- define "openline.testAccount" -}}
+{{ include "openline.fullname" . }}-test
+{{- end -}}
+
+{{/* "true", or nothing: then the database is the embedded one. */}}
 {{- define "openline.hasExternalDatabase" -}}
 {{- if or .Values.database.url .Values.database.existingSecret -}}true{{- end -}}
 {{- end -}}
 
+{{- define "openline.databaseSecret" -}}
+{{- default (printf "%s-database" (include "openline.fullname" .)) .Values.database.existingSecret -}}
+{{- end -}}
+
+{{/* What the server publishes to its agents. */}}
 {{- define "openline.caConfigMap" -}}
 {{ include "openline.fullname" . }}-ca
+{{- end -}}
+
+{{/* The Secret with the authority that is given to the server; nothing where it makes its own. */}}
+{{- define "openline.authoritySecret" -}}
+{{- if eq .Values.tls.mode "certManager" -}}
+{{ include "openline.fullname" . }}-authority
+{{- else if eq .Values.tls.mode "existingSecret" -}}
+{{ .Values.tls.existingSecret }}
+{{- end -}}
+{{- end -}}
+
+{{/* What `kubectl exec` takes. */}}
+{{- define "openline.serverWorkload" -}}
+{{ include "openline.hasExternalDatabase" . | empty | ternary "sts" "deploy" }}/{{ include "openline.fullname" . }}-server
+{{- end -}}
+
+{{- define "openline.audience" -}}
+{{ default "openline" .Values.server.config.kubernetesAudience }}
+{{- end -}}
+
+{{/* Peers of a NetworkPolicy. */}}
+{{- define "openline.metricsFrom" -}}
+{{- with .Values.networkPolicy.metricsFrom -}}
+{{ toYaml . }}
+{{- else -}}
+- namespaceSelector: {}
+{{- end -}}
 {{- end -}}
