@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { chartReadmeDrift } from './chart-readme.ts';
+import { dashboardDrift } from './dashboards/dashboards.ts';
 import { protoDrift } from './proto.ts';
 
 const exec = promisify(execFile);
@@ -25,9 +26,9 @@ async function command(program: string, args: readonly string[], cwd = root): Pr
 }
 
 async function generatedCode(): Promise<Outcome> {
-  const drift = await protoDrift();
+  const drift = [...(await protoDrift()), ...(await dashboardDrift())];
   if (drift.length === 0) return passed;
-  return { kind: 'failed', output: `differs from the .proto files; run \`npm run generate\`: ${drift.join(', ')}` };
+  return { kind: 'failed', output: `differs from what it is made of; run \`npm run generate\`: ${drift.join(', ')}` };
 }
 
 async function chartReadme(): Promise<Outcome> {
