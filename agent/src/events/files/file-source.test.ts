@@ -349,7 +349,7 @@ describe('a log that is rotated', () => {
 });
 
 describe('a symbolic link', () => {
-  it('that is pointed elsewhere is read there, and what came to the old file meanwhile, too', async () => {
+  function linked() {
     const directory = scratchDir();
     const [a, b, link] = ['a.log', 'b.log', 'current'].map((name) => join(directory, name)) as [string, string, string];
     const point = (to: string) => {
@@ -358,6 +358,23 @@ describe('a symbolic link', () => {
     };
     writeFileSync(a, '');
     point(a);
+    return { a, b, link, point };
+  }
+
+  it('that is pointed elsewhere while nobody reads is read to the end of the old file, and then there', async () => {
+    const { a, b, link, point } = linked();
+    appendFileSync(a, 'history\n');
+    const before = await readUntil(link, undefined, (sink) => sink.batches.length > 0);
+    appendFileSync(a, 'a1\n');
+    point(b);
+    writeFileSync(b, 'b1\n');
+    const sink = await readUntil(link, before.position(), (now) => now.events().length === 2);
+    expect(sink.messages()).toEqual(['a1', 'b1']);
+    expect(sink.gaps).toEqual([]);
+  });
+
+  it('that is pointed elsewhere is read there, and what came to the old file meanwhile, too', async () => {
+    const { a, b, link, point } = linked();
     const sink = await reading(link, { lingerMs: 60 });
     appendFileSync(a, 'a1\n');
     await sink.untilEvents(1);

@@ -76,7 +76,9 @@ export function createTailSet(
     const rotated = await rotatedOf(mark.real);
     const itself = rotated.filter(({ key }) => key === mark.key);
     const copies = mark.fingerprint.bytes < MIN_COPY_BYTES ? [] : rotated.toReversed();
-    for (const { path, key } of [...itself, ...copies]) {
+    // A symbolic link may have been pointed elsewhere, and the file be where it was.
+    const unmoved = { path: mark.real, key: mark.key };
+    for (const { path, key } of [unmoved, ...itself, ...copies]) {
       const rest = await openAt(path, key, mark.path, mark);
       if (rest !== undefined) return Object.assign(rest, { real: mark.real, goneMs: nowMs() });
     }
