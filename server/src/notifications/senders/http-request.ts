@@ -4,6 +4,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { urlProblem } from '../channels/read-targets.ts';
 import type { AddressGuard } from './address-guard.ts';
+import { reasonOf } from './sender.ts';
 
 /** One POST to an address that may be asked. */
 export interface HttpPost {
@@ -93,11 +94,11 @@ async function connectTo(url: string, { guard, ca, signal }: HttpPost): Promise<
       const tls = { ...target, ...names, minVersion: 'TLSv1.2' as const, ...(ca === undefined ? {} : { ca }) };
       return await opened(connectTls(tls), 'secureConnect', signal);
     } catch (error) {
-      if (signal.aborted) throw new NotReached(messageOf(signal.reason), { cause: error });
+      if (signal.aborted) throw new NotReached(reasonOf(signal.reason), { cause: error });
       last = error;
     }
   }
-  throw new NotReached(messageOf(last), { cause: last });
+  throw new NotReached(reasonOf(last), { cause: last });
 }
 
 async function resolve(host: string, signal: AbortSignal): Promise<string[]> {
@@ -105,7 +106,7 @@ async function resolve(host: string, signal: AbortSignal): Promise<string[]> {
     const found = await Promise.race([lookup(host, { all: true }), aborted(signal)]);
     return found.map(({ address }) => address).slice(0, 8);
   } catch (error) {
-    throw new NotReached(messageOf(error), { cause: error });
+    throw new NotReached(reasonOf(error), { cause: error });
   }
 }
 
@@ -138,7 +139,7 @@ function exchange(
 ): Promise<HttpAnswer> {
   return new Promise((resolvePromise, reject) => {
     const { pathname, search, host } = new URL(url);
-    const fail = (error: unknown) => reject(new NoAnswer(messageOf(error), { cause: error }));
+    const fail = (error: unknown) => reject(new NoAnswer(reasonOf(error), { cause: error }));
     const request = requestHttp({
       createConnection: () => socket,
       method: 'POST',
@@ -172,9 +173,4 @@ function exchange(
     });
     request.end(body);
   });
-}
-
-function messageOf(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return messageOf(error.errors[0]);
-  return error instanceof Error ? error.message || String('code' in error ? error.code : error.name) : String(error);
 }

@@ -49,10 +49,17 @@ export class NotHandedOver extends Error {
   override readonly name = 'NotHandedOver';
 }
 
+/** What Node says to whoever started it; a channel names its authority itself. */
+const NODES_ADVICE = /; if the root CA is installed locally, .*$/;
+
+/** One line for people. */
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0]);
   if (!(error instanceof Error)) return String(error);
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-  const text = error.message || code || error.name;
+  const text = (error.message || code || error.name).replace(
+    NODES_ADVICE,
+    ": name who signed it, with the channel's 'ca'",
+  );
   return (code === undefined || text.includes(code) ? text : `${text} (${code})`).replace(/\s+/g, ' ').slice(0, 1_000);
 }
