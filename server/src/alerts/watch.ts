@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely';
+import { Bell } from '../bell.ts';
 import type { Schema } from '../db/schema.ts';
 import { storeErrors } from '../db/store-errors.ts';
 import type { Alert, AlertChange } from './alert.ts';
@@ -76,14 +77,14 @@ class WaitingChanges {
   #changes: AlertChange[] = [];
   /** Also at the beginning: nothing was told yet. */
   #lost = true;
-  #wake: (() => void) | undefined;
+  readonly #bell = new Bell();
 
   add(changes: readonly AlertChange[]): void {
     if (this.#changes.length + changes.length > MOST_WAITING) {
       this.#changes = [];
       this.#lost = true;
     } else this.#changes.push(...changes);
-    this.#wake?.();
+    this.#bell.ring();
   }
 
   /** Whether a snapshot is due; asking takes it on. */
@@ -95,17 +96,7 @@ class WaitingChanges {
 
   /** Waits for changes. @returns none when some were lost; undefined when the signal aborted */
   async next(signal: AbortSignal): Promise<AlertChange[] | undefined> {
-    while (this.#changes.length === 0 && !this.#lost && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        const wake = () => {
-          signal.removeEventListener('abort', wake);
-          this.#wake = undefined;
-          resolve();
-        };
-        this.#wake = wake;
-        signal.addEventListener('abort', wake, { once: true });
-      });
-    }
+    while (this.#changes.length === 0 && !this.#lost && !signal.aborted) await this.#bell.wait(signal);
     if (signal.aborted) return undefined;
     return this.#changes.splice(0);
   }

@@ -1,3 +1,5 @@
+import { Bell } from '../bell.ts';
+
 /** Tells who watches a run that something of it was committed. Carries no data: the database is the truth, a watcher reads it there. */
 export interface RunHub {
   /** @param agentIds what changed; undefined: the run itself */
@@ -27,28 +29,17 @@ export function createRunHub(): RunHub {
 export class Changes {
   readonly #agents = new Set<string>();
   #run = false;
-  #wake: (() => void) | undefined;
+  readonly #bell = new Bell();
 
   add(agentIds: readonly string[] | undefined): void {
     if (agentIds === undefined) this.#run = true;
     else for (const id of agentIds) this.#agents.add(id);
-    this.#wake?.();
+    this.#bell.ring();
   }
 
   /** @returns undefined when the signal aborted */
   async next(signal: AbortSignal): Promise<string[] | undefined> {
-    while (this.#agents.size === 0 && !this.#run) {
-      if (signal.aborted) return undefined;
-      await new Promise<void>((resolve) => {
-        const wake = () => {
-          signal.removeEventListener('abort', wake);
-          this.#wake = undefined;
-          resolve();
-        };
-        this.#wake = wake;
-        signal.addEventListener('abort', wake, { once: true });
-      });
-    }
+    while (this.#agents.size === 0 && !this.#run && !signal.aborted) await this.#bell.wait(signal);
     if (signal.aborted) return undefined;
     const agents = [...this.#agents];
     this.#agents.clear();

@@ -1,3 +1,4 @@
+import { Bell } from '../bell.ts';
 import type { AgentSession } from './agent-session.ts';
 import type { Sessions } from './sessions.ts';
 import type { LinkFrame, LinkSnapshot, LinkTracer, TraceItem } from './trace.ts';
@@ -56,19 +57,17 @@ export function createLinkTracer(sessions: Sessions): LinkTracer {
     async *trace(agentId, signal) {
       const waiting: TraceItem[] = [{ kind: 'snapshot', snapshot: sessions.ready(agentId)?.snapshot() ?? OFFLINE }];
       let skipped = 0;
-      let wake: (() => void) | undefined;
+      const bell = new Bell();
       const listener = (item: TraceItem) => {
         if (waiting.length >= BUFFERED_FRAMES) skipped++;
         else waiting.push(item);
-        wake?.();
+        bell.ring();
       };
       const listeners = watchers.get(agentId) ?? new Set();
       watchers.set(agentId, listeners.add(listener));
       retap(agentId);
       // The snapshot that a first tap says is the one that is there already.
       waiting.length = 1;
-      const abort = () => wake?.();
-      signal.addEventListener('abort', abort);
       try {
         while (!signal.aborted) {
           const item = waiting.shift();
@@ -81,13 +80,9 @@ export function createLinkTracer(sessions: Sessions): LinkTracer {
             skipped = 0;
             continue;
           }
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-          wake = undefined;
+          await bell.wait(signal);
         }
       } finally {
-        signal.removeEventListener('abort', abort);
         listeners.delete(listener);
         if (listeners.size === 0) watchers.delete(agentId);
         retap(agentId);
