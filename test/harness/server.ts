@@ -1,8 +1,11 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { eventually } from './eventually.ts';
 import { localAccess, type Operator, operatorClient } from './operator.ts';
-import { OPENLINE } from './paths.ts';
+import { OPENLINE, TEMPLATE_VARIABLE } from './paths.ts';
 import { stablePort } from './ports.ts';
 import { startProcess, type TestProcess } from './process.ts';
 
@@ -43,7 +46,7 @@ export interface ServerOptions {
 export async function startServer(options: ServerOptions): Promise<TestServer> {
   // Where the CLI looks for it by itself, when it is started in that directory.
   const dataDir = join(options.dir, '.openline', 'server');
-  await mkdir(dataDir, { recursive: true });
+  await copyDatabase(join(dataDir, 'postgres'));
   const startedAfterMs = BigInt(Date.now());
   const child = startProcess(
     process.execPath,
@@ -105,4 +108,13 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
       return startServer({ ...options, agentPort: who.agentPort, operatorPort });
     },
   };
+}
+
+/** To make a database takes most of a first start. Does nothing where there is one already, or no template. */
+async function copyDatabase(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  const template = process.env[TEMPLATE_VARIABLE];
+  if (template === undefined || existsSync(join(directory, 'data'))) return;
+  // As root the files belong to another user, and must in the copy, too.
+  await promisify(execFile)('cp', ['-a', join(template, 'data'), join(template, 'password'), directory]);
 }
