@@ -242,7 +242,7 @@ describe('errors', () => {
     const { code, stderr } = await openline(['run', 'linux/uptime', '--on', 'name=nobody'], env).end;
     expect(code).toBe(2);
     expect(stderr).toBe(
-      'error [NO_TARGETS] no agent matches name=nobody\n→ `openline agents list` shows labels and facts.\n',
+      'error [NO_TARGETS] no agent matches name=nobody\n→ `openline agents list` shows names and labels. One agent by its name is `--agent NAME`, or `name=NAME`.\n',
     );
   });
 

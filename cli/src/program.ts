@@ -352,7 +352,7 @@ function addAccess(program: Command, { io, output, flagsOf, collect, run }: Tool
 function addLocal(program: Command, { io, output, flagsOf, run }: Tools): void {
   const context = program
     .command('context')
-    .description('contexts of the config file: list, use, set, show, export, import');
+    .description('contexts of the config file: list, use, set, delete, show, export, import');
   context
     .command('list')
     .alias('ls')
@@ -371,6 +371,11 @@ function addLocal(program: Command, { io, output, flagsOf, run }: Tools): void {
     .action(async (name: string, _flags: object, command: Command) =>
       run((await import('./commands/contexts.ts')).setContext(name, flagsOf(command), io)),
     );
+  context
+    .command('delete')
+    .description('remove a context, with the token that it holds')
+    .argument('<name>', 'its name')
+    .action(async (name: string) => run((await import('./commands/contexts.ts')).deleteContext(name, io)));
   context
     .command('show')
     .description('which server would be asked, and why')

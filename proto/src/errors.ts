@@ -170,7 +170,10 @@ export const ERRORS = {
     means: 'The target expression cannot be read.',
     doNext: 'Correct it at the position shown; see docs/cli.md, Targets.',
   },
-  NO_TARGETS: { means: 'No agent matches the targets.', doNext: '`openline agents list` shows labels and facts.' },
+  NO_TARGETS: {
+    means: 'No agent matches the targets.',
+    doNext: '`openline agents list` shows names and labels. One agent by its name is `--agent NAME`, or `name=NAME`.',
+  },
   RUN_UNKNOWN: { means: 'There is no such run.', doNext: '`openline runs list` shows the runs.' },
   AGENT_UNKNOWN: { means: 'There is no such agent.', doNext: '`openline agents list` shows the agents.' },
   AGENT_CONNECTED: { means: 'The agent is connected, so it cannot be deleted.', doNext: 'Stop it, or revoke it.' },

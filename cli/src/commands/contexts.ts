@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { parseAddress } from '../config/address.ts';
-import { type Context, configPath, readConfig, writeConfig } from '../config/file.ts';
+import { type ConfigFile, type Context, configPath, readConfig, writeConfig } from '../config/file.ts';
 import { locate } from '../config/locate.ts';
 import { CliError, EXIT, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
@@ -55,18 +55,32 @@ export async function listContexts(flags: OutputFlag, io: Io): Promise<number> {
 }
 
 export async function useContext(name: string, io: Io): Promise<number> {
-  const path = configPath(io.env, io.home);
-  const config = await readConfig(path);
-  if (!config.contexts.some((context) => context.name === name)) {
-    throw new CliError(
-      'CONFIG_INVALID',
-      `${path} has no context ${name}`,
-      'Make it: `openline context set NAME --server HOST:PORT`; `openline context list` shows those there are.',
-    );
-  }
+  const { path, config } = await configWith(name, io);
   await writeConfig(path, { ...config, currentContext: name });
   io.out.write(`the current context is ${name}\n`);
   return EXIT.ok;
+}
+
+/** Of the current one, none is current afterwards: which server is asked next is for a person to say. */
+export async function deleteContext(name: string, io: Io): Promise<number> {
+  const { path, config } = await configWith(name, io);
+  const { currentContext } = config;
+  const isCurrent = currentContext === name;
+  const contexts = config.contexts.filter((context) => context.name !== name);
+  await writeConfig(path, isCurrent || currentContext === undefined ? { contexts } : { contexts, currentContext });
+  io.out.write(`context ${name} is gone${isCurrent ? '; no context is the current one now' : ''}\n`);
+  return EXIT.ok;
+}
+
+async function configWith(name: string, io: Io): Promise<{ path: string; config: ConfigFile }> {
+  const path = configPath(io.env, io.home);
+  const config = await readConfig(path);
+  if (config.contexts.some((context) => context.name === name)) return { path, config };
+  throw new CliError(
+    'CONFIG_INVALID',
+    `${path} has no context ${name}`,
+    'Make it: `openline context set NAME --server HOST:PORT`; `openline context list` shows those there are.',
+  );
 }
 
 /** Makes or changes a context; what is not given stays as it was. The first one made is the current one. */

@@ -60,6 +60,7 @@ const BY_COMMAND: Readonly<Record<string, Kind>> = {
   'packs remove': 'packs',
   'context use': 'contexts',
   'context set': 'contexts',
+  'context delete': 'contexts',
   completion: 'shells',
   'channels test': 'channels',
   'health list': 'agents',

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { importContexts } from '../commands/context-transfer.ts';
-import { setContext, useContext } from '../commands/contexts.ts';
+import { deleteContext, setContext, useContext } from '../commands/contexts.ts';
 import { testIo } from '../testing/io.ts';
 import { parseAddress } from './address.ts';
-import { parseConfig } from './file.ts';
+import { parseConfig, readConfig } from './file.ts';
 import { findLocalServer } from './local-server.ts';
 import { locate } from './locate.ts';
 
@@ -96,6 +96,17 @@ describe('the config file', () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(await locate({}, io())).toMatchObject({ address: { text: 'new.example:5724' }, token: 'secret' });
     expect(readFileSync(path, 'utf8')).toContain('prod-token');
+  });
+  it('loses a context with its token; none is current then, and another one is not hurt', async () => {
+    contexts();
+    await setContext('new', { server: 'new.example', token: 'secret' }, io());
+    await useContext('new', io());
+    await deleteContext('new', io());
+    const path = join(home, '.config', 'openline', 'config.yaml');
+    expect(readFileSync(path, 'utf8')).not.toContain('secret');
+    const left = await readConfig(path);
+    expect([left.currentContext, left.contexts.map(({ name }) => name)]).toEqual([undefined, ['prod', 'test']]);
+    await expect(deleteContext('new', io())).rejects.toThrow('has no context new');
   });
   it.each([
     [{ contexts: [{ name: 'a', server: 's', tokn: 'SECRET' }] }, '`contexts[0].tokn` is not a key'],
