@@ -7,7 +7,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['{proto,packs,server,agent,cli,scripts,test/{harness,bench,demo}}/**/*.test.ts'],
+          include: ['{proto,packs,server,agent,cli,scripts,test/{harness,bench,demo,kind}}/**/*.test.ts'],
           globalSetup: ['server/src/db/testing-cluster.ts', 'test/harness/whole-run.ts'],
           setupFiles: ['test/harness/each-file.ts'],
           // A bound, not a measure: other files run at the same time.

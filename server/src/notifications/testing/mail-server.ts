@@ -20,6 +20,8 @@ export interface MailServerOptions {
   /** TLS from the first byte; otherwise STARTTLS is offered when there is a key. */
   readonly implicitTls?: boolean;
   readonly user?: { readonly name: string; readonly password: string };
+  /** Default 127.0.0.1. */
+  readonly host?: string;
   /** Default 0: a free one. */
   readonly port?: number;
   /** 5xx and 4xx for recipients: address → response code. */
@@ -107,7 +109,7 @@ export async function startMailServer(options: MailServerOptions = {}): Promise<
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  server.listen(options.port ?? 0, '127.0.0.1');
+  server.listen(options.port ?? 0, options.host ?? '127.0.0.1');
   await once(server.server, 'listening');
   const { port } = server.server.address() as AddressInfo;
 
