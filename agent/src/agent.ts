@@ -76,7 +76,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
   };
 
   try {
-    const telemetry = await startTelemetry(log, config.metricsListen);
+    const telemetry = await startTelemetry({ log, clock }, config.metricsListen);
     undo.push(() => telemetry.stop());
     prepareEventsDirectory(config.events);
     const keeper = await keepIdentity(log, config, (credential, store) =>

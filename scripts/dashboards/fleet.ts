@@ -335,7 +335,7 @@ export const fleet: DashboardSpec = {
           description: 'The worst delay of the last 15 s, of the agent that has it worst.',
           unit: 's',
           width: 8,
-          queries: [{ expr: `max(${of('openline_agent_event_loop_lag_seconds', 'quantile="1"')})`, legend: 'worst' }],
+          queries: [{ expr: `max(${of('openline_agent_event_loop_lag_seconds')})`, legend: 'worst' }],
         },
         {
           kind: 'graph',

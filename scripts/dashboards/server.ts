@@ -45,7 +45,7 @@ export const server: DashboardSpec = {
             { from: 0.1, color: 'yellow' },
             { from: 0.5, color: 'red' },
           ],
-          query: { expr: `max(${of('openline_event_loop_lag_seconds', 'quantile="0.99"')})`, legend: 'lag' },
+          query: { expr: `max(${of('openline_event_loop_lag_seconds', 'percentile="99"')})`, legend: 'lag' },
         },
         {
           kind: 'stat',
@@ -97,7 +97,9 @@ export const server: DashboardSpec = {
           unit: 's',
           width: 8,
           thresholds: [{ from: 0.5, color: 'red' }],
-          queries: [{ expr: `max by (quantile) (${of('openline_event_loop_lag_seconds')})`, legend: '{{quantile}}' }],
+          queries: [
+            { expr: `max by (percentile) (${of('openline_event_loop_lag_seconds')})`, legend: '{{percentile}} %' },
+          ],
         },
         {
           kind: 'graph',
@@ -236,8 +238,7 @@ export const server: DashboardSpec = {
         {
           kind: 'graph',
           title: 'Writes that had to queue',
-          description:
-            'For agents that read slower than they are written to; the largest of their queues (99 %) is beside it.',
+          description: 'To agents that read slower than they are written to; none at all is what a quiet fleet shows.',
           unit: 'ops',
           width: 8,
           queries: [{ expr: `sum(${rate('openline_stream_queue_bytes_count')})`, legend: 'writes' }],

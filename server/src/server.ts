@@ -1,6 +1,5 @@
 import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
-import { watchEventLoop } from '@openline/proto/event-loop';
 import { startTelemetryHttp } from '@openline/proto/telemetry-http';
 import { createAccessService } from './access/access-service.ts';
 import { ensureAdminToken, writeClientFile } from './access/first-token.ts';
@@ -40,6 +39,7 @@ import { createSessions, type Sessions } from './sessions/sessions.ts';
 import { createLinkTracer } from './sessions/tracer.ts';
 import { openState } from './state/open-state.ts';
 import { STATE_FILES } from './state/state.ts';
+import { watchEventLoop } from './telemetry/event-loop.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { VERSION } from './version.ts';
@@ -61,7 +61,6 @@ const OPERATOR_GRACE_MS = 1_000;
 const FLUSH_TIMEOUT_MS = 5_000;
 const NOTIFICATION_GRACE_MS = 10_000;
 const CENSUS_MS = 15_000;
-const LAG_RESOLUTION_MS = 10;
 const CLUSTER_TIMEOUT_MS = 5_000;
 
 /** Wires the domains together; the only place that names concrete classes. */
@@ -72,7 +71,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
   metrics.addProcessMetrics();
   metrics.buildInfo.with({ version: VERSION, node: process.version }).set(1);
 
-  const closers: (() => Promise<void> | void)[] = [watchEventLoop(metrics.eventLoopLag, LAG_RESOLUTION_MS)];
+  const closers: (() => Promise<void> | void)[] = [watchEventLoop(metrics)];
   const stop = async () => {
     for (const close of closers.splice(0).reverse()) await close();
   };

@@ -25,7 +25,7 @@ const dashboards = readdirSync(join(CHART, 'dashboards')).map(
 
 /** As Grafana puts them in when nothing is chosen, and the graph has a point every few seconds. */
 function substituted(expr: string): string {
-  return expr.replaceAll('$namespace', '.*').replaceAll('$job', '.*').replaceAll('$__rate_interval', '15s');
+  return expr.replaceAll('$namespace', '.*').replaceAll('$job', '.*').replaceAll('$__rate_interval', '20s');
 }
 
 let fleet: BusyFleet;
@@ -38,7 +38,7 @@ beforeAll(async () => {
   // Rates need a window of samples, and gauges of what stands in the database a census, which is every 15 s.
   await eventually(
     async () => {
-      const [scraped] = await prometheus.query('min(count_over_time(up[5m]) > 20)');
+      const [scraped] = await prometheus.query('min(count_over_time(up[5m]) > 15)');
       const [versions] = await prometheus.query('sum(openline_agents_by_version) == 3');
       return scraped !== undefined && versions !== undefined;
     },
@@ -56,8 +56,10 @@ describe('a panel shows data of a busy fleet', () => {
       for (const { title, targets = [] } of panels) {
         for (const { expr } of targets) {
           it(`${title}: ${expr}`, async () => {
-            const samples = await prometheus.query(substituted(expr));
-            expect(samples.filter(({ value }) => Number.isFinite(value))).not.toEqual([]);
+            // A scrape that failed, on a machine that is busy, leaves a gap until the next.
+            const hasFigures = async () =>
+              (await prometheus.query(substituted(expr))).some(({ value }) => Number.isFinite(value));
+            await eventually(hasFigures, { what: 'figures', timeoutMs: 30_000, intervalMs: 500 });
           });
         }
       }

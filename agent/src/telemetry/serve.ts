@@ -1,18 +1,14 @@
 import { X509Certificate } from 'node:crypto';
-import { watchEventLoop } from '@openline/proto/event-loop';
 import { formatHostPort, type HostPort } from '@openline/proto/host-port';
 import { startTelemetryHttp } from '@openline/proto/telemetry-http';
 import type { Identity } from '../enrollment/identity.ts';
 import { VERSION } from '../version.ts';
-import type { Log } from './log.ts';
+import { watchEventLoop } from './event-loop.ts';
 import { type AgentMetrics, createAgentMetrics, LINK_STATES } from './metrics.ts';
-import type { Telemetry, TelemetryParts } from './telemetry.ts';
-
-/** An idle agent sleeps; it is woken twice a second to see whether it could be. */
-const LAG_RESOLUTION_MS = 500;
+import type { Telemetry, TelemetryDeps, TelemetryParts } from './telemetry.ts';
 
 /** `/metrics`, `/healthz`, and `/readyz`: the link is ready. @throws OpenlineError PORT_IN_USE, CONFIG_INVALID */
-export async function serveTelemetry(log: Log, listen: HostPort): Promise<Telemetry> {
+export async function serveTelemetry({ log, clock }: TelemetryDeps, listen: HostPort): Promise<Telemetry> {
   const metrics = createAgentMetrics();
   let parts: TelemetryParts | undefined;
   const read = createReader(metrics);
@@ -23,7 +19,7 @@ export async function serveTelemetry(log: Log, listen: HostPort): Promise<Teleme
     health: { notReady: async () => notReady(parts) },
   });
   log.info({ address: formatHostPort(http.address) }, 'shows metrics');
-  const stopWatching = watchEventLoop(metrics.eventLoopLag, LAG_RESOLUTION_MS);
+  const stopWatching = watchEventLoop(metrics.eventLoopLag, clock);
   return {
     link: {
       opened: () => metrics.linkOpened.inc(),

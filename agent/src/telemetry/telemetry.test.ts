@@ -4,6 +4,7 @@ import { renderMetricsReference } from '@openline/proto/metrics-reference';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Identity } from '../enrollment/identity.ts';
 import type { LinkState } from '../link/link-machine.ts';
+import { systemClock } from '../tasks/clock.ts';
 import { testAuthority } from '../testing/certificates.ts';
 import { createLog, silentLog } from './log.ts';
 import { describeAgentMetrics } from './metrics.ts';
@@ -14,7 +15,7 @@ async function started() {
   const log = createLog('info', (line) => {
     address = JSON.parse(line).address;
   });
-  const telemetry = await startTelemetry(log, { host: '127.0.0.1', port: 0 });
+  const telemetry = await startTelemetry({ log, clock: systemClock }, { host: '127.0.0.1', port: 0 });
   onTestFinished(() => telemetry.stop());
   const get = async (path: string) => {
     const response = await fetch(`http://${address}${path}`);
@@ -161,7 +162,7 @@ describe('an agent', () => {
   });
 
   it('listens nowhere, and measures nothing, unless it is told to', async () => {
-    const telemetry = await startTelemetry(silentLog, undefined);
+    const telemetry = await startTelemetry({ log: silentLog, clock: systemClock }, undefined);
     expect(telemetry.link).toBeUndefined();
   });
 });

@@ -3,8 +3,14 @@ import type { Identity } from '../enrollment/identity.ts';
 import type { Link, LinkObserver } from '../link/link.ts';
 import type { PackLibrary } from '../packs/library.ts';
 import type { Rules, RulesObserver } from '../rules/rules.ts';
+import type { Clock } from '../tasks/clock.ts';
 import type { EngineObserver, TaskEngine } from '../tasks/engine.ts';
 import type { Log } from './log.ts';
+
+export interface TelemetryDeps {
+  readonly log: Log;
+  readonly clock: Clock;
+}
 
 /** What is read off when somebody asks. */
 export interface TelemetryParts {
@@ -32,8 +38,8 @@ const NONE: Telemetry = { made() {}, stop: () => Promise.resolve() };
  * @param listen undefined: nobody asks
  * @throws OpenlineError PORT_IN_USE, CONFIG_INVALID
  */
-export async function startTelemetry(log: Log, listen: HostPort | undefined): Promise<Telemetry> {
+export async function startTelemetry(deps: TelemetryDeps, listen: HostPort | undefined): Promise<Telemetry> {
   if (listen === undefined) return NONE;
   const { serveTelemetry } = await import('./serve.ts');
-  return serveTelemetry(log, listen);
+  return serveTelemetry(deps, listen);
 }

@@ -92,7 +92,7 @@ export function createMetrics() {
     enrollments: r.counters(
       'openline_enrollments_total',
       'Enrolments and certificate renewals by kind (enroll, renew, attest: the agent of a node) and outcome (ok, or a code of docs/errors.md).',
-      { kind: ['enroll', 'renew', 'attest'], outcome: ['ok'] },
+      { kind: ['enroll', 'renew', 'attest'], outcome: ['ok', 'JOIN_TOKEN_INVALID', 'NODE_NOT_ATTESTED'] },
     ),
     certificateExpiry: r.gauges(
       'openline_certificate_expiry_seconds',
@@ -257,8 +257,8 @@ export function createMetrics() {
     ),
     eventLoopLag: r.gauges(
       'openline_event_loop_lag_seconds',
-      'Delay of the event loop over the last 15 s, by quantile: 0.5, 0.99 or 1 (the worst).',
-      { quantile: ['0.5', '0.99', '1'] },
+      'Delay of the event loop over the last 15 s, by percentile: 50, 99 or 100 (the worst).',
+      { percentile: ['50', '99', '100'] },
     ),
     buildInfo: r.gauges('openline_build_info', 'Always 1; the labels say which build this is.', {
       version: [],
