@@ -51,14 +51,18 @@ spec:
       startupProbe:
         httpGet: { path: /readyz, port: metrics }
         periodSeconds: 2
-        # The first start makes a database, and a start after a crash recovers one.
-        failureThreshold: 90
+        timeoutSeconds: 5
+        # Ten minutes: the first start makes a database, and one after a crash recovers it. To be killed in that only makes it longer.
+        failureThreshold: 300
       readinessProbe:
         httpGet: { path: /readyz, port: metrics }
         periodSeconds: 5
+        timeoutSeconds: 5
+      # What is slow because the node is busy is not helped by a restart.
       livenessProbe:
         httpGet: { path: /healthz, port: metrics }
         periodSeconds: 10
+        timeoutSeconds: 10
         failureThreshold: 6
       resources:
         {{- toYaml .Values.server.resources | nindent 8 }}
