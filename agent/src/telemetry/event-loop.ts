@@ -6,8 +6,8 @@ const WINDOW_MS = 15_000;
 const LOOK_MS = 500;
 
 /**
- * Sets a gauge to the worst delay of each window of 15 s, seconds, so that two scrapers see the same. By a timer: the histogram that Node has for this takes a
- * quarter of a megabyte.
+ * Sets a gauge to the worst delay of each window of 15 s, seconds, so that two scrapers see the same. By a timer: the worst is all that is shown, and takes no
+ * histogram.
  * @returns stops it
  */
 export function watchEventLoop(worst: Gauge, clock: Clock): () => void {
