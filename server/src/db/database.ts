@@ -56,8 +56,8 @@ export async function openDatabase(
           clock,
           log,
           onLost: () => metrics.databaseUp.set(0),
-          onBack({ port }) {
-            if (pool) pool.options.port = port;
+          onBack({ host, port }) {
+            if (pool) Object.assign(pool.options, { host, port });
             metrics.databaseLost.inc();
             metrics.databaseUp.set(1);
           },

@@ -33,6 +33,9 @@ const UNAVAILABLE_SYSCALLS = new Set([
   'EHOSTUNREACH',
   'ENETUNREACH',
   'EADDRNOTAVAIL',
+  // Of a socket: nobody has made it yet; more wait to be let in than may.
+  'ENOENT',
+  'EAGAIN',
 ]);
 /** The driver has no codes for these. */
 const UNAVAILABLE_MESSAGES =

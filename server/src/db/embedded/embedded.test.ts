@@ -144,11 +144,22 @@ describe('the embedded PostgreSQL', () => {
       fsync: 'on',
       listen_addresses: '127.0.0.1',
       synchronous_commit: 'on',
-      unix_socket_directories: '',
+      unix_socket_directories: '.',
     });
     expect(statSync(join(dataDir, 'postgres/password')).mode & 0o777).toBe(0o600);
     const rules = await database.pool.query('select distinct auth_method from pg_hba_file_rules');
     expect(rules.rows).toEqual([{ auth_method: 'scram-sha-256' }]);
+  });
+
+  it('is reached over its socket, and over TCP where the path of a socket would be too long', async () => {
+    startedBefore();
+    const { database } = await open();
+    const peer = 'select host(inet_client_addr()) as peer';
+    expect((await database.pool.query(peer)).rows).toEqual([{ peer: null }]);
+    const deep = join(dataDir, 'x'.repeat(100));
+    const { database: below } = await open(deep);
+    expect((await below.pool.query(peer)).rows).toEqual([{ peer: '127.0.0.1' }]);
+    await below.close();
   });
 
   it('is taken over, running, by the server that follows one that was killed', async () => {
@@ -309,10 +320,10 @@ describe('a database that is given', () => {
   it('is used and left running; every replica migrates it, once', async () => {
     startedBefore();
     const { database: owner } = await open();
-    const { host, port, user, password } = owner.pool.options;
+    const { port, user, password } = owner.pool.options;
     await owner.pool.query('create database given');
     const secret = typeof password === 'string' ? password : '';
-    const databaseUrl = `postgres://${user}:${encodeURIComponent(secret)}@${host}:${port}/given`;
+    const databaseUrl = `postgres://${user}:${encodeURIComponent(secret)}@127.0.0.1:${port}/given`;
     const deps = { log: silentLog, metrics: createMetrics() };
     const replicas = await Promise.all([
       openDatabase({ dataDir, databaseUrl }, deps),
@@ -326,8 +337,8 @@ describe('a database that is given', () => {
   it('that refuses the login stops the start, and the message has no password', async () => {
     startedBefore();
     const { database: owner } = await open();
-    const { host, port, user } = owner.pool.options;
-    const databaseUrl = `postgres://${user}:hunter2@${host}:${port}/openline`;
+    const { port, user } = owner.pool.options;
+    const databaseUrl = `postgres://${user}:hunter2@127.0.0.1:${port}/openline`;
     const failure = await openDatabase({ dataDir, databaseUrl }, { log: silentLog, metrics: createMetrics() }).catch(
       (error: unknown) => error,
     );

@@ -4,7 +4,7 @@ import type { Clock } from '../../clock.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import { type Binaries, findBinaries } from './binaries.ts';
 import { type Cluster, prepareCluster, SUPERUSER } from './cluster.ts';
-import { bringUp, type Running, signalTo, stop, trimLog } from './start.ts';
+import { bringUp, hostOf, type Running, signalTo, stop, trimLog } from './start.ts';
 
 const DATABASE = 'openline';
 /** Any number will do, as long as it never changes: whoever holds this lock is the one server of the data directory. */
@@ -15,6 +15,7 @@ const RETRY_MAX_MS = 5_000;
 const LOG_CHECK_MS = 600_000;
 
 export interface Address {
+  /** An address, or the directory of a socket. */
   readonly host: string;
   readonly port: number;
   readonly user: string;
@@ -163,6 +164,6 @@ export async function startEmbedded(
   };
 }
 
-function loginTo({ password }: Cluster, port: number) {
-  return { host: '127.0.0.1', port, user: SUPERUSER, password };
+function loginTo(cluster: Cluster, port: number) {
+  return { host: hostOf(cluster, port), port, user: SUPERUSER, password: cluster.password };
 }

@@ -1,5 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readSync, rmSync, statSync, truncateSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
@@ -13,8 +23,8 @@ import { findPostmaster, isAlive, type Postmaster } from './postmaster.ts';
  */
 const SETTINGS = {
   listen_addresses: '127.0.0.1',
-  // A path of a socket may have 107 characters; a data directory more.
-  unix_socket_directories: '',
+  // Its data directory, where nobody else may look. Relative: a path of a socket may have 107 characters, and a data directory more.
+  unix_socket_directories: '.',
   max_connections: '40',
   shared_buffers: '128MB',
   max_wal_size: '512MB',
@@ -34,6 +44,11 @@ const SETTINGS = {
   log_timezone: 'UTC',
   timezone: 'UTC',
 } as const;
+
+/** PostgreSQL names its socket by its port, and a lock beside it. */
+const SOCKET_PREFIX = '.s.PGSQL.';
+/** What every system takes: macOS has the shortest. */
+const MAX_SOCKET_PATH_BYTES = 103;
 
 /** A log of warnings; this much of them is more than anybody reads. */
 const MAX_LOG_BYTES = 8 * 1024 * 1024;
@@ -99,6 +114,21 @@ export async function bringUp(
   throw failed(cluster, readFrom(cluster.logFile, attempt?.logOffset ?? 0), 'it did not become ready');
 }
 
+/**
+ * Where to connect to, for the driver: the directory of its socket, which costs a third less time and processor than TCP. Or 127.0.0.1: it was
+ * started by an earlier build, which had no socket, or its path is too long, or we may not look into the directory.
+ */
+export function hostOf({ dataDir }: Cluster, port: number): string {
+  const socket = join(dataDir, `${SOCKET_PREFIX}${port}`);
+  if (Buffer.byteLength(socket) > MAX_SOCKET_PATH_BYTES) return SETTINGS.listen_addresses;
+  try {
+    accessSync(socket, constants.W_OK);
+    return dataDir;
+  } catch {
+    return SETTINGS.listen_addresses;
+  }
+}
+
 interface Attempt {
   readonly child: ChildProcess;
   readonly logOffset: number;
@@ -108,7 +138,10 @@ interface Attempt {
 
 function launch(cluster: Cluster, settings: Readonly<Record<string, string>>, port: number): Attempt {
   // Of a PostgreSQL that is dead, as the caller has made sure: its pid may belong to something else now.
-  rmSync(join(cluster.dataDir, 'postmaster.pid'), { force: true });
+  for (const name of readdirSync(cluster.dataDir)) {
+    if (name === 'postmaster.pid' || name.startsWith(SOCKET_PREFIX))
+      rmSync(join(cluster.dataDir, name), { force: true });
+  }
   const log = openSync(cluster.logFile, 'a', 0o600);
   trimLog(cluster);
   const logOffset = statSync(cluster.logFile).size;
