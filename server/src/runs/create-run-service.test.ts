@@ -20,8 +20,10 @@ let taken: Set<string>;
 let sent: string[];
 let waiting: string[];
 let inMaintenance: 'run' | 'refuse';
+let lookedUp: number;
 
 beforeEach(() => {
+  lookedUp = 0;
   store = createRunStore(db.pool);
   places = { a: 'offline', b: 'offline' };
   taken = new Set();
@@ -33,6 +35,7 @@ beforeEach(() => {
 function service(changes: Partial<RunStore> = {}): RunService {
   const lines: RunServiceDeps['lines'] = {
     isConnected: (agentId) => places[agentId] !== 'offline',
+    connectedAs: (agentName) => (places[agentName] === 'offline' ? undefined : agentName),
     reserve(runId, agentId) {
       const place = places[agentId] ?? 'offline';
       if (place === 'taken') taken.add(`${runId} ${agentId}`);
@@ -67,7 +70,12 @@ function service(changes: Partial<RunStore> = {}): RunService {
       desk,
       hub,
       lines,
-      agents: { candidates: async () => [candidate('a'), candidate('b')] } as unknown as RunServiceDeps['agents'],
+      agents: {
+        async candidates() {
+          lookedUp++;
+          return [candidate('a'), candidate('b')];
+        },
+      } as unknown as RunServiceDeps['agents'],
       packs: { resolve: () => resolved } as unknown as RunServiceDeps['packs'],
       audit: { record: async () => {} } as unknown as RunServiceDeps['audit'],
       clock: systemClock,
@@ -105,6 +113,44 @@ describe('a run', () => {
     const [first] = await Promise.all([submit(), submit()]);
     expect([...taken].sort()).toEqual([`${first.run.id} a`, `${first.run.id} b`]);
     expect(sent).toEqual(['a', 'b']);
+  });
+});
+
+describe('a run on agents that are named and connected', () => {
+  const enrol = (id: string) =>
+    db.pool.query(`insert into agents (id, name, enrolled_with) values ($1, $1, 'test')`, [id]);
+
+  it('is stored without a look at the agents before, since the store confirms them as it is stored', async () => {
+    await enrol('a');
+    places = { a: 'taken', b: 'taken' };
+    const { run } = await service().submit(ada, { ...spec, targets: 'name=a', offline: 'fail' });
+    expect(await store.dispatches(run.id)).toMatchObject([{ agentId: 'a', agentName: 'a', state: 'sent' }]);
+    expect([sent, lookedUp]).toEqual([['a'], 0]);
+  });
+
+  it('is looked up when one of them is away, or no longer what it was when it said Hello', async () => {
+    await enrol('a');
+    await enrol('b');
+    places = { a: 'taken', b: 'offline' };
+    const submit = () => service().submit(ada, { ...spec, targets: 'name in (a,b)', offline: 'wait' });
+    await submit();
+    expect(lookedUp).toBe(1);
+    places = { a: 'taken', b: 'taken' };
+    await db.pool.query(`update agents set revoked_at = now() where id = 'b'`);
+    const { run } = await submit();
+    expect(lookedUp).toBe(2);
+    // What was reserved for the first try was given back.
+    expect([...taken].filter((place) => !place.startsWith(run.id))).toEqual([expect.stringMatching(/ a$/)]);
+  });
+
+  it('that is asked for again with its key is the same run', async () => {
+    await enrol('a');
+    places = { a: 'taken', b: 'offline' };
+    const submit = () =>
+      service().submit(ada, { ...spec, targets: 'name=a', offline: 'fail' }, { idempotencyKey: 'key' });
+    const first = await submit();
+    expect(await submit()).toMatchObject({ existing: true, run: { id: first.run.id } });
+    expect(sent).toEqual(['a']);
   });
 });
 

@@ -3,6 +3,7 @@ import { type ErrorCode, OpenlineError } from '@openline/proto/errors';
 import { MAX_PARAMETERS_BYTES, MAX_TARGETS, MAX_TTL_MS } from '@openline/proto/limits';
 import type { Principal } from '../access/access.ts';
 import type { AgentService, Candidate } from '../agents/agents.ts';
+import { parseSelector } from '../agents/selector.ts';
 import type { AuditLog } from '../audit/audit.ts';
 import type { Clock } from '../clock.ts';
 import type { PackService, ResolvedTask } from '../packs/pack-service.ts';
@@ -12,7 +13,7 @@ import type { RunHub } from './hub.ts';
 import type { AgentLines } from './lines.ts';
 import { createRunReader } from './run-reader.ts';
 import type { RunService, RunSpec, RunView } from './run-service.ts';
-import type { NewDispatch, RunStore } from './run-store.ts';
+import type { NewDispatch, RunStore, TargetsHold } from './run-store.ts';
 import { encodeCancel, encodeTasks } from './wire.ts';
 
 export interface RunServiceDeps {
@@ -30,6 +31,25 @@ export interface RunServiceDeps {
   observeSubmit?(targets: number, seconds: number): void;
 }
 
+/** What was asked for, checked. */
+interface Submission {
+  readonly startedMs: number;
+  readonly by: Principal;
+  readonly spec: RunSpec;
+  readonly resolved: ResolvedTask;
+  readonly parametersJson: string;
+  readonly timeoutMs: number;
+  readonly ttlMs: number;
+  readonly key: string | undefined;
+  readonly requestHash: Buffer;
+  readonly retryOf: string | undefined;
+}
+
+interface Target {
+  readonly candidate: Candidate;
+  readonly unfit: Unfit | undefined;
+}
+
 const MIN_TIMEOUT_MS = 100;
 const MAX_TIMEOUT_MS = 24 * 3600 * 1000;
 const MAX_KEY_CHARS = 200;
@@ -38,17 +58,23 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
   const { store, desk, hub, lines, agents, packs, audit, clock } = deps;
   const reader = createRunReader({ store, hub, lines, clock });
 
-  async function fitting(
-    targets: string | readonly string[],
-    resolved: ResolvedTask,
-  ): Promise<{ candidate: Candidate; unfit: Unfit | undefined }[]> {
+  async function fitting(targets: string | readonly string[], resolved: ResolvedTask): Promise<Target[]> {
     const requires = Object.entries(resolved.task.requires);
     const candidates = await agents.candidates(
       targets,
       requires.map(([key]) => key),
     );
+    return judged(candidates, resolved, requires);
+  }
+
+  /** @param requires those of its requirements that the candidates come with the values of */
+  async function judged(
+    candidates: readonly Candidate[],
+    { task }: ResolvedTask,
+    requires: readonly (readonly [string, string])[] = [],
+  ): Promise<Target[]> {
     const maintained =
-      resolved.task.maintenance === 'refuse'
+      task.maintenance === 'refuse'
         ? await deps.maintenanceOf(candidates.map(({ id }) => id))
         : new Map<string, string>();
     return candidates.map((candidate) => ({
@@ -94,6 +120,25 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
         ]),
       )
       .digest();
+    const request = {
+      startedMs,
+      by,
+      spec,
+      resolved,
+      parametersJson,
+      timeoutMs,
+      ttlMs,
+      key,
+      requestHash,
+      retryOf: options.retry?.of,
+    };
+    const connected = options.retry === undefined ? namedAndConnected(spec.targets) : undefined;
+    if (connected !== undefined) {
+      // One round trip less. What the store does not confirm, and a key that was used before, takes the long way.
+      const targets = await judged(connected, resolved);
+      const run = await open(request, targets, { requires: resolved.task.requires });
+      if (run !== undefined) return { run, existing: false };
+    }
     const [before, targets] = await Promise.all([
       key === undefined ? undefined : existingRun(by, key, requestHash),
       fitting(options.retry?.agentIds ?? spec.targets, resolved),
@@ -107,6 +152,36 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
         `${targets.length} agents match; one run may have ${MAX_TARGETS} targets`,
       );
     }
+    const opened = await open(request, targets);
+    if (opened !== undefined) return { run: opened, existing: false };
+    const run = key === undefined ? undefined : await existingRun(by, key, requestHash);
+    if (run === undefined) throw new OpenlineError('INTERNAL', 'the run was neither stored nor found');
+    return { run, existing: true };
+  }
+
+  /** The targets of `name=…` and `name in (…)` when all of them are connected. As far as this process knows: the store has the last word. */
+  function namedAndConnected(targets: string): Candidate[] | undefined {
+    const [term, ...others] = parseSelector(targets);
+    if (term?.kind !== 'in' || term.key !== 'name' || others.length > 0) return undefined;
+    const found: Candidate[] = [];
+    for (const name of new Set(term.values)) {
+      const id = lines.connectedAs(name);
+      if (id === undefined) return undefined;
+      found.push({ id, name, values: [] });
+    }
+    return found;
+  }
+
+  /**
+   * Takes places, stores the run, and only then hands it over.
+   * @returns undefined when it was not stored: its key was used before, or `ifTargets` does not hold
+   */
+  async function open(
+    request: Submission,
+    targets: readonly Target[],
+    ifTargets?: TargetsHold,
+  ): Promise<RunView | undefined> {
+    const { by, spec, resolved, parametersJson, timeoutMs, ttlMs, retryOf } = request;
     const createdAt = clock.now();
     const { stored, task } = resolved;
     const order = {
@@ -126,45 +201,40 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
       return { agentId: candidate.id, agentName: candidate.name, ...initialState(target, spec.offline) };
     });
     const sent = idsIn(dispatches, 'sent');
-    const insert = store.insertRun(
-      {
-        ...order,
-        id: runId,
-        task: spec.task,
-        targets: spec.targets,
-        packVersion: stored.pack.version,
-        ttlMs,
-        offline: spec.offline,
-        requestedBy: by.name,
-        principalId: by.id,
-        idempotencyKey: key,
-        requestHash,
-        retryOf: options.retry?.of,
-        createdAt,
-      },
-      dispatches,
-    );
-    const inserted = await insert.catch((error: unknown) => {
+    const run = {
+      ...order,
+      id: runId,
+      task: spec.task,
+      targets: spec.targets,
+      packVersion: stored.pack.version,
+      ttlMs,
+      offline: spec.offline,
+      requestedBy: by.name,
+      principalId: by.id,
+      idempotencyKey: request.key,
+      requestHash: request.requestHash,
+      retryOf,
+      createdAt,
+    };
+    const inserted = await store.insertRun(run, dispatches, ifTargets).catch((error: unknown) => {
       lines.release(runId, sent);
       throw error;
     });
     if (!inserted) {
       lines.release(runId, sent);
-      const run = key === undefined ? undefined : await existingRun(by, key, requestHash);
-      if (run === undefined) throw new OpenlineError('INTERNAL', 'the run was neither stored nor found');
-      return { run, existing: true };
+      return undefined;
     }
     desk.opened(runId, dispatches.filter((d) => d.state !== 'rejected').length);
     lines.sendTask({ runId, parameterBytes }, sent, encodeTasks([order], clock.now()));
-    deps.observeSubmit?.(dispatches.length, (clock.nowMs() - startedMs) / 1000);
+    deps.observeSubmit?.(dispatches.length, (clock.nowMs() - request.startedMs) / 1000);
 
     // Those without room; and one that said Hello between the look at the lines and the commit found nothing then.
     lines.waiting(idsIn(dispatches, 'queued'));
 
     const counts = new Map<NewDispatch['state'], number>();
     for (const { state } of dispatches) counts.set(state, (counts.get(state) ?? 0) + 1);
-    const run: RunView = {
-      id: order.runId,
+    return {
+      id: runId,
       spec: { ...spec, timeoutMs, ttlMs },
       parametersJson,
       packName: order.packName,
@@ -177,11 +247,10 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
       expiresAt: order.expiresAt,
       endedAt: undefined,
       cancelledBy: '',
-      retryOf: options.retry?.of,
+      retryOf,
       targetCount: dispatches.length,
       counts,
     };
-    return { run, existing: false };
   }
 
   return {

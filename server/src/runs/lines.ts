@@ -4,6 +4,8 @@ import type { Place } from './dispatch.ts';
 export interface AgentLines {
   /** A session of the agent is ready, here and now. */
   isConnected(agentId: string): boolean;
+  /** The id of the agent that is connected, here and now, and had this name when it said Hello. */
+  connectedAs(agentName: string): string | undefined;
   /**
    * Takes a place at the agent for a run that is about to be stored.
    * @param parameterBytes of the run

@@ -14,9 +14,9 @@ export function noteRefusedRuns(
   return {
     store: {
       ...store,
-      async insertRun(run, dispatches) {
+      async insertRun(...args) {
         try {
-          const inserted = await store.insertRun(run, dispatches);
+          const inserted = await store.insertRun(...args);
           refused = undefined;
           return inserted;
         } catch (error) {

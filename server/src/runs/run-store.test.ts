@@ -91,6 +91,30 @@ describe('submitting a run', () => {
     expect(rows).toEqual([{ hash: 'fdf6f57e150ea5cc949277a40f1c2b8fb53f108bd4c6af4b4f65f566507e6351' }]);
   });
 
+  it('whose targets come from memory is stored only if each is an agent that holds, by id and name, and has what the task requires', async () => {
+    await enrol('a');
+    await enrol('b');
+    await db.pool.query(
+      `update agents set labels = '{"os":"bsd","gpu":""}', facts = '{"os":"linux","arch":"x64"}' where id = 'a'`,
+    );
+    const stored = (agentIds: string[], requires = {}) =>
+      store.insertRun(
+        newRun(),
+        agentIds.map((id) => target(id)),
+        { requires },
+      );
+    expect(await stored(['a', 'b'])).toBe(true);
+    // Labels go before facts, as in a selector.
+    expect(await stored(['a'], { os: 'bsd', gpu: '*', arch: 'x64', name: 'a' })).toBe(true);
+    expect(await stored(['a'], { os: 'linux' })).toBe(false);
+    expect(await stored(['a', 'b'], { arch: '*' })).toBe(false);
+    expect(await stored(['a', 'nobody'])).toBe(false);
+    await db.pool.query(`update agents set revoked_at = now() where id = 'b'`);
+    expect(await stored(['a', 'b'])).toBe(false);
+    expect((await db.pool.query('select 1 from runs')).rowCount).toBe(2);
+    expect((await db.pool.query('select 1 from audit')).rowCount).toBe(2);
+  });
+
   it('with a key that was used stores nothing at all', async () => {
     const first = await submitted([target('a')], { idempotencyKey: 'k' });
     expect(await store.insertRun(newRun({ idempotencyKey: 'k' }), [target('a')])).toBe(false);

@@ -9,8 +9,12 @@ import { createRunQueries, type RunQueries } from './run-queries.ts';
  * The one place that writes runs, dispatches and output. Every statement is set-based and prepared by name: these are the hot paths.
  */
 export interface RunStore extends RunQueries, OwedStore {
-  /** Everything or nothing. @returns false when the idempotency key was used before */
-  insertRun(run: NewRun, dispatches: readonly NewDispatch[]): Promise<boolean>;
+  /**
+   * Everything or nothing.
+   * @param ifTargets when the targets were taken from memory: stored only if each of them is an agent that holds by this
+   * @returns false when the idempotency key was used before, or `ifTargets` does not hold
+   */
+  insertRun(run: NewRun, dispatches: readonly NewDispatch[], ifTargets?: TargetsHold): Promise<boolean>;
   /** Group commit of what agents and the server said. */
   apply(changes: readonly DispatchChange[]): Promise<Applied[]>;
   storeOutput(chunks: readonly OutputChunk[]): Promise<void>;
@@ -60,6 +64,11 @@ export interface NewRun {
   readonly expiresAt: Date;
 }
 
+/** Each target is enrolled by this id and name, is not revoked, and has what the task requires ('*': any value). */
+export interface TargetsHold {
+  readonly requires: Readonly<Record<string, string>>;
+}
+
 export interface NewDispatch {
   readonly agentId: string;
   readonly agentName: string;
@@ -97,7 +106,15 @@ const GROOM_TARGETS = 50_000;
 /** `takes` of dispatch.ts, in SQL. */
 const TAKES_SQL = `((d.state < ${FIRST_END} and h.state > d.state) or (d.state = ${STATES.lost} and h.state >= ${FIRST_END} and h.state <> ${STATES.lost}))`;
 
-const ms = (date: Date | undefined): number | null => date?.getTime() ?? null;
+/** `valueSql` of selector.ts, for the key of a row `r`. */
+const VALUE_SQL = `case r.key when 'name' then agents.name when 'id' then agents.id
+  else coalesce(agents.pinned_labels ->> r.key, agents.labels ->> r.key, agents.facts ->> r.key) end`;
+
+/** One parameter with a value of each; null where none has one, which the driver and PostgreSQL need not read a thousand times. */
+function columnOf<Item, T>(items: readonly Item[], of: (item: Item) => T | null | undefined): (T | null)[] | null {
+  const values = items.map((item) => of(item) ?? null);
+  return values.some((value) => value !== null) ? values : null;
+}
 
 interface EndedRow {
   run_id: string;
@@ -113,21 +130,30 @@ export function createRunStore(pool: Pool): RunStore {
     ...createRunQueries(query),
     ...createOwedStore(query),
 
-    async insertRun(run, dispatches) {
+    async insertRun(run, dispatches, ifTargets) {
       const { rows } = await query<{ id: string }>({
         name: 'insert-run',
         text: `
-          with run as (
+          with target as (
+            select * from unnest($20::text[], $21::text[], $22::smallint[], $23::text[], $24::text[])
+              as t(agent_id, agent_name, state, reason_code, reason)),
+          required as (select * from unnest($27::text[], $28::text[]) as r(key, wanted)),
+          run as (
             insert into runs (id, task, targets, pack_digest, pack_name, pack_version, task_name, parameters, timeout_ms, ttl_ms, offline,
               requested_by, principal_id, idempotency_key, request_hash, retry_of, created_at, expires_at, target_count)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+            select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19
+            where not $26 or not exists (
+              select from target t left join agents on agents.id = t.agent_id and agents.name = t.agent_name and agents.revoked_at is null
+              where agents.id is null or exists (
+                select from required r, lateral (select ${VALUE_SQL} as value) has
+                where has.value is null or r.wanted not in ('*', has.value)))
             on conflict (principal_id, idempotency_key) where idempotency_key is not null do nothing
             returning id, created_at),
           dispatch as (
             insert into dispatches (run_id, agent_id, agent_name, state, reason_code, reason, queued_at, sent_at, ended_at)
             select run.id, t.agent_id, t.agent_name, t.state, t.reason_code, t.reason, run.created_at,
               case when t.state = ${STATES.sent} then run.created_at end, case when t.state >= ${FIRST_END} then run.created_at end
-            from run, unnest($20::text[], $21::text[], $22::smallint[], $23::text[], $24::text[]) as t(agent_id, agent_name, state, reason_code, reason)),
+            from run, target t),
           audited as (
             insert into audit (at, principal, action, object, details)
             select run.created_at, $12, 'run.submit', run.id, $25::jsonb from run)
@@ -165,20 +191,25 @@ export function createRunStore(pool: Pool): RunStore {
             parametersSha256: createHash('sha256').update(run.parametersJson).digest('hex'),
             retryOf: run.retryOf,
           }),
+          ifTargets !== undefined,
+          Object.keys(ifTargets?.requires ?? {}),
+          Object.values(ifTargets?.requires ?? {}),
         ],
       });
       return rows.length === 1;
     },
 
     async apply(changes) {
-      const { rows } = await query<{ run_id: string; agent_id: string; state: number | null }>({
+      const column = <T>(of: (change: DispatchChange) => T | null | undefined) => columnOf(changes, of);
+      const { rows } = await query<{ held: number[]; changed: number[] }>({
         name: 'apply-changes',
         text: `
           with u as (
             select * from unnest($1::text[], $2::text[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::int[], $8::text[],
-              $9::float8[], $10::float8[], $11::float8[], $12::smallint[], $13::text[], $14::bigint[], $15::bigint[], $16::text[])
+              $9::float8[], $10::float8[], $11::float8[], $12::smallint[], $13::text[], $14::bigint[], $15::bigint[],
+              $16::text[]) with ordinality
             as u(run_id, agent_id, epoch, state, reason_code, reason, exit_code, signal, accepted_ms, started_ms, ended_ms,
-              progress_percent, progress_note, output_bytes, output_dropped_bytes, view)),
+              progress_percent, progress_note, output_bytes, output_dropped_bytes, view, place)),
           h as (
             select u.* from u left join agents a on a.id = u.agent_id where u.epoch = 0 or a.epoch = u.epoch),
           changed as (
@@ -199,35 +230,36 @@ export function createRunStore(pool: Pool): RunStore {
             from h
             where d.run_id = h.run_id and d.agent_id = h.agent_id
               and (${TAKES_SQL} or (h.progress_note is not null and d.state = ${STATES.running} and h.state = ${STATES.running}))
-            returning d.run_id, d.agent_id, d.state)
-          -- Put together below: the planner, which guesses one row for each side, would join them by a nested loop.
-          select run_id, agent_id, null::smallint as state from h
-          union all select run_id, agent_id, state from changed`,
+            returning h.place)
+          -- Two arrays of places in what was given: rows with the ids in them cost more than the update that they tell of.
+          select array(select place::int from h order by place) as held, array(select place::int from changed) as changed`,
         values: [
-          changes.map((c) => c.runId),
-          changes.map((c) => c.agentId),
-          changes.map((c) => c.epoch),
-          changes.map((c) => STATES[c.state]),
-          changes.map((c) => c.reasonCode ?? null),
-          changes.map((c) => c.reason ?? null),
-          changes.map((c) => c.exitCode ?? null),
-          changes.map((c) => c.signal ?? null),
-          changes.map((c) => ms(c.acceptedAt)),
-          changes.map((c) => ms(c.startedAt)),
-          changes.map((c) => ms(c.endedAt)),
-          changes.map((c) => c.progressPercent ?? null),
-          changes.map((c) => c.progressNote ?? null),
-          changes.map((c) => c.outputBytes ?? null),
-          changes.map((c) => c.outputDroppedBytes ?? null),
-          changes.map((c) => c.view ?? null),
+          column((c) => c.runId),
+          column((c) => c.agentId),
+          column((c) => c.epoch),
+          column((c) => STATES[c.state]),
+          column((c) => c.reasonCode),
+          column((c) => c.reason),
+          column((c) => c.exitCode),
+          column((c) => c.signal),
+          column((c) => c.acceptedAt?.getTime()),
+          column((c) => c.startedAt?.getTime()),
+          column((c) => c.endedAt?.getTime()),
+          column((c) => c.progressPercent),
+          column((c) => c.progressNote),
+          column((c) => c.outputBytes),
+          column((c) => c.outputDroppedBytes),
+          column((c) => c.view),
         ],
       });
-      const applied = new Map<string, Applied>();
-      for (const { run_id: runId, agent_id: agentId, state } of rows) {
-        const key = `${runId} ${agentId}`;
-        if (state !== null || !applied.has(key)) applied.set(key, { runId, agentId, state: state ?? undefined });
-      }
-      return [...applied.values()];
+      const [{ held, changed } = { held: [], changed: [] }] = rows;
+      const told = new Set(changed);
+      return held.flatMap((place): Applied[] => {
+        const change = changes[place - 1];
+        if (change === undefined) return [];
+        const { runId, agentId, state } = change;
+        return [{ runId, agentId, state: told.has(place) ? STATES[state] : undefined }];
+      });
     },
 
     async storeOutput(chunks) {

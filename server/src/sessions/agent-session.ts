@@ -64,6 +64,8 @@ export class AgentSession {
   readonly #owner: SessionOwner;
   #state: Session;
   hello: Hello | undefined;
+  /** Empty until the session is ready. */
+  agentName = '';
   holder: Holder | undefined;
   /** The process that had the session before: what its Hello does not name it may have accepted since it was written. */
   sameProcess = false;

@@ -110,6 +110,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
   const all = new Set<AgentSession>();
   /** The one session of each identity that is ready, or next to be. */
   const holders = new Map<string, AgentSession>();
+  /** Those that are ready, by the names of their agents. */
+  const named = new Map<string, AgentSession>();
   let readyCount = 0;
   const listeners: ((agentId: string) => void)[] = [];
   const changed = (agentId: string) => {
@@ -163,6 +165,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       // Before the packs: those that it holds are to be watched with what overrides make of them.
       if (session.takesPolicy) session.send(policy.message, 'control');
       session.send(deps.packsWanted(), 'control');
+      session.agentName = agent.name;
+      named.set(agent.name, session);
       readyCount++;
       observe.opened(readyCount);
       log.info(
@@ -191,6 +195,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
         endings.add({ agentId: session.agentId, epoch: wasReady });
         observe.closed(code, readyCount);
       } else observe.refused(code);
+      if (named.get(session.agentName) === session) named.delete(session.agentName);
       if (holders.get(session.agentId) === session) {
         holders.delete(session.agentId);
         pacer.forget(session.agentId);
@@ -342,6 +347,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     ready,
     count: () => readyCount,
     isConnected: (agentId) => ready(agentId) !== undefined,
+    connectedAs: (agentName) => named.get(agentName)?.agentId,
     reserve: pacer.reserve,
     release(runId, agentIds) {
       for (const agentId of agentIds) pacer.ended(runId, agentId);
