@@ -51,6 +51,7 @@ const STATUS_OF: Partial<Record<ErrorCode, grpc.status>> = {
 
 const raw = (bytes: Buffer): Buffer => bytes;
 const PATH = '/openline.agent.v1.AgentService/';
+const CONNECT_PATH = `${PATH}Connect`;
 
 /** The agents' port: mutual TLS, one long stream per agent, three unary calls over the same connection. */
 export async function startLinkServer(
@@ -65,7 +66,14 @@ export async function startLinkServer(
     'grpc.enable_channelz': 0,
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 10_000,
-    interceptors: [(_method, call) => noteTooLarge(call)],
+    interceptors: [
+      ({ path }, call) => {
+        noteTooLarge(call);
+        if (path === CONNECT_PATH) takeOver(call);
+        // The class is what the types ask for; grpc-js needs the interface only, and a wrapper would cost each message something.
+        return call as grpc.ServerInterceptingCall;
+      },
+    ],
   });
   // A call comes with the address of its connection, and the connection knows who it is.
   let listener: TlsListener;
@@ -75,16 +83,51 @@ export async function startLinkServer(
     return connection;
   };
   /** grpc-js answers a message above its limit by itself, and the handler of the call hears only that the call is over. */
-  function noteTooLarge(call: grpc.ServerInterceptingCallInterface): grpc.ServerInterceptingCall {
+  function noteTooLarge(call: grpc.ServerInterceptingCallInterface): void {
     const sendStatus = call.sendStatus.bind(call);
     call.sendStatus = (ended) => {
       const connection = listener.connection(call.getPeer());
       if (ended.code === grpc.status.RESOURCE_EXHAUSTED && connection) connection.tooLarge = ended.details ?? '';
       sendStatus(ended);
     };
-    // The class is what the types ask for; its calls need the interface only, and a wrapper would cost each message something.
-    return call as grpc.ServerInterceptingCall;
   }
+
+  /** The session listens to the call itself: the stream object that grpc-js would put between costs memory per agent and time per message. */
+  function takeOver(call: grpc.ServerInterceptingCallInterface): void {
+    const start = call.start.bind(call);
+    call.start = () => {
+      let session: AgentSession | undefined;
+      let connection: Connection | undefined;
+      const ended = () => {
+        if (connection?.tooLarge !== undefined)
+          session?.input({ kind: 'close', code: 'MESSAGE_TOO_LARGE', why: connection.tooLarge });
+        session?.streamEnded();
+      };
+      start({
+        onReceiveMetadata() {
+          try {
+            connection = connectionOf(call);
+            const agentId = agentIdOf(connection);
+            connection.inUse = true;
+            session = deps.attach(linkOver(call, connection, agentId));
+          } catch (error) {
+            call.sendStatus(refuse(call, 'Connect', error));
+            return;
+          }
+          // The headers tell the agent that it is in.
+          call.sendMetadata(new grpc.Metadata());
+          call.startRead();
+        },
+        onReceiveMessage(bytes: Buffer) {
+          session?.receive(bytes);
+          call.startRead();
+        },
+        onReceiveHalfClose: ended,
+        onCancel: ended,
+      });
+    };
+  }
+
   const agentIdOf = (connection: Connection): string => {
     switch (connection.identity.kind) {
       case 'agent':
@@ -101,7 +144,7 @@ export async function startLinkServer(
     }
   };
 
-  function refuse(call: { getPeer(): string }, method: string, error: unknown): Partial<grpc.StatusObject> {
+  function refuse(call: { getPeer(): string }, method: string, error: unknown): grpc.StatusObject {
     const metadata = new grpc.Metadata();
     if (error instanceof OpenlineError) {
       deps.onRefused(error.code);
@@ -135,37 +178,12 @@ export async function startLinkServer(
     };
   }
 
-  function connect(call: grpc.ServerDuplexStream<Buffer, Buffer>): void {
-    let session: AgentSession;
-    let connection: Connection;
-    try {
-      connection = connectionOf(call);
-      const agentId = agentIdOf(connection);
-      connection.inUse = true;
-      session = deps.attach(linkOver(call, connection, agentId));
-    } catch (error) {
-      call.emit('error', refuse(call, 'Connect', error));
-      return;
-    }
-    // The headers tell the agent that it is in.
-    call.sendMetadata(new grpc.Metadata());
-    call.on('data', (bytes: Buffer) => session.receive(bytes));
-    call.on('error', (error: Error) => session.input({ kind: 'nonsense', what: error.message }));
-    const ended = () => {
-      if (connection.tooLarge !== undefined)
-        session.input({ kind: 'close', code: 'MESSAGE_TOO_LARGE', why: connection.tooLarge });
-      session.streamEnded();
-    };
-    call.on('cancelled', ended);
-    call.on('end', ended);
-  }
-
   const definition = {
     enroll: method('Enroll', EnrollRequest, EnrollResponse),
     renew: method('Renew', RenewRequest, RenewResponse),
     fetchPack: method('FetchPack', FetchPackRequest, FetchPackResponse),
     connect: {
-      path: `${PATH}Connect`,
+      path: CONNECT_PATH,
       requestStream: true,
       responseStream: true,
       requestSerialize: raw,
@@ -206,7 +224,9 @@ export async function startLinkServer(
         );
       return { content: stored.content, signature: stored.signature };
     }),
-    connect,
+    connect() {
+      throw new Error('Connect was not taken over');
+    },
   });
 
   const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
@@ -252,15 +272,15 @@ interface Codec<T> {
   decode(bytes: Uint8Array): T;
 }
 
-function linkOver(call: grpc.ServerDuplexStream<Buffer, Buffer>, connection: Connection, agentId: string): Link {
+function linkOver(call: grpc.ServerInterceptingCallInterface, connection: Connection, agentId: string): Link {
   return {
     agentId,
     remoteAddress: connection.remoteAddress,
     tlsProtocol: connection.tlsProtocol,
     tlsCipher: connection.tlsCipher,
     certificateExpiresUnixMs: () => connection.certificateExpiresUnixMs,
-    write: (message, flushed) => void call.write(message, flushed),
-    end: () => void call.end(),
+    write: (message, flushed) => call.sendMessage(message, flushed),
+    end: () => call.sendStatus({ code: grpc.status.OK, details: 'OK', metadata: new grpc.Metadata() }),
     destroy: () => connection.destroy(),
     socketBytes: () => connection.socketBytes(),
   };
