@@ -9,7 +9,11 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   const [first, ...rest] = argv;
   const passOn = PASSED_ON.find((name) => name === first);
   // Server and agent parse their own flags, and live until a signal ends them.
-  if (passOn === 'server') return (await import('@openline/server/main')).main(rest).then(lived);
+  if (passOn === 'server') {
+    // It replaces the process: before the rest of the server is read, which would be for nothing and take half of its start.
+    await import('@openline/server/lean');
+    return (await import('@openline/server/main')).main(rest).then(lived);
+  }
   if (passOn === 'agent') return (await import('@openline/agent/main')).main(rest).then(lived);
   if (first === 'complete') return (await import('./completion/completion.ts')).completeCommand(rest, io);
 

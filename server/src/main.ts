@@ -1,5 +1,3 @@
-import './lean.ts';
-
 import { parseArgs } from 'node:util';
 import { OpenlineError } from '@openline/proto/errors';
 import { loadConfig } from './config/config.ts';

@@ -1,12 +1,7 @@
 import { type ChannelCredentials, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import type {
-  AgentMessage,
-  EnrollResponse,
-  FetchPackResponse,
-  RenewResponse,
-  ServerMessage,
-} from '@openline/proto/agent';
-import { AgentServiceClient } from '@openline/proto/agent';
+import type { EnrollResponse, FetchPackResponse, RenewResponse, ServerMessage } from '@openline/proto/agent';
+import { AgentMessage, AgentServiceClient, AgentServiceService } from '@openline/proto/agent';
+import { createEncoder } from '@openline/proto/encoder';
 import { ERROR_CODE_METADATA } from '@openline/proto/errors';
 import { MAX_SERVER_MESSAGE_BYTES } from '@openline/proto/limits';
 import type { Identity } from '../enrollment/identity.ts';
@@ -71,10 +66,13 @@ function credentialsOf(identity: Identity): ChannelCredentials {
   return made;
 }
 
+const encode = createEncoder(AgentMessage);
+
 /** Opens a channel for this one stream; it is given up with it, since grpc-js has no connect timeout of its own. */
 export const openStream: OpenStream = (address, identity, events) => {
   const client = new AgentServiceClient(address, credentialsOf(identity), CHANNEL_OPTIONS);
-  const call = client.connect();
+  const { path, responseDeserialize } = AgentServiceService.connect;
+  const call = client.makeBidiStreamRequest(path, encode, responseDeserialize);
   let over = false;
   let onOver: () => void = () => undefined;
   call.on('metadata', () => events.connected());

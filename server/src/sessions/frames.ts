@@ -1,19 +1,7 @@
-import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { AgentMessage, ServerMessage } from '@openline/proto/agent';
+import { createEncoder } from '@openline/proto/encoder';
 
-let writer = new BinaryWriter();
-
-/** Encodes with one reused writer: three times as fast as a new one for each message. */
-export function encode(message: ServerMessage): Buffer {
-  try {
-    const bytes = ServerMessage.encode(message, writer).finish();
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  } catch (error) {
-    // A writer that threw is dirty, and would corrupt the next message.
-    writer = new BinaryWriter();
-    throw error;
-  }
-}
+export const encode = createEncoder(ServerMessage);
 
 /** @returns the error instead of throwing it: what agents send is input, not an exception */
 export function decodeAgentMessage(bytes: Buffer): AgentMessage | Error {

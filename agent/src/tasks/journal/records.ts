@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { Task, TaskResult } from '@openline/proto/agent';
+import { createEncoder } from '@openline/proto/encoder';
 
 /** The version of the file; a newer one is not read. */
 export const JOURNAL_VERSION = 1;
@@ -32,10 +33,11 @@ export function lineOf(record: JournalRecord): string {
 
 export const probeLine = lineOf({ t: 'probe' });
 
-export const encodeTask = (task: Task): string => Buffer.from(Task.encode(task).finish()).toString('base64');
+const taskBytes = createEncoder(Task);
+const resultBytes = createEncoder(TaskResult);
+export const encodeTask = (task: Task): string => taskBytes(task).toString('base64');
 export const decodeTask = (text: string): Task => Task.decode(Buffer.from(text, 'base64'));
-export const encodeResult = (result: TaskResult): string =>
-  Buffer.from(TaskResult.encode(result).finish()).toString('base64');
+export const encodeResult = (result: TaskResult): string => resultBytes(result).toString('base64');
 export const decodeResult = (text: string): TaskResult => TaskResult.decode(Buffer.from(text, 'base64'));
 
 export interface ParsedJournal {
