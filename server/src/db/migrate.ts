@@ -8,6 +8,7 @@ import * as notifications from './migrations/0003-notifications.ts';
 import * as health from './migrations/0004-health.ts';
 import * as nodes from './migrations/0005-nodes.ts';
 import * as views from './migrations/0006-views.ts';
+import * as dispatches from './migrations/0007-dispatches.ts';
 import { isStoreUnavailable } from './store-errors.ts';
 
 /** In order. Named here, not found in a folder: the server is one bundled file. A migration that was released never changes. */
@@ -18,6 +19,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0004-health': health,
   '0005-nodes': nodes,
   '0006-views': views,
+  '0007-dispatches': dispatches,
 };
 const TABLE = 'schema_migrations';
 
