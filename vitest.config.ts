@@ -23,7 +23,8 @@ export default defineConfig({
           globalSetup: ['test/harness/global-setup.ts', 'test/harness/whole-run.ts'],
           setupFiles: ['test/harness/each-file.ts'],
           testTimeout: 60_000,
-          hookTimeout: 60_000,
+          // They start the servers and agents of a file, all at once: on a busy machine that is what takes longest.
+          hookTimeout: 180_000,
           // They start servers, agents and databases, and wait for them much of the time: two files fill two processors.
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
