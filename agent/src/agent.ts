@@ -8,6 +8,7 @@ import { enroll, hostPort } from './enrollment/enroll.ts';
 import type { Identity } from './enrollment/identity.ts';
 import { keepIdentity } from './enrollment/identity-keeper.ts';
 import { createRenewal } from './enrollment/renewal.ts';
+import { createTrust, trustReportOf } from './enrollment/trust.ts';
 import { prepareEventsDirectory } from './events/agent-log/directory.ts';
 import { createSources } from './events/create-sources.ts';
 import { findInterpreters, gatherFacts, isInContainer, machineId } from './facts.ts';
@@ -100,8 +101,14 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       { dataDir, allowDowngrade: config.allowPackDowngrade },
     );
     const facts = gatherFacts(interpreters, view);
+    const trust = createTrust({
+      keeper,
+      log,
+      report: (report) => link.trustReport(report),
+      renewSoon: (withinMs) => renewal.soon(withinMs),
+    });
     const handler = createSessionHandler(
-      { link: () => link, engine: () => need(parts.engine), rules: () => need(parts.rules), packs, log },
+      { link: () => link, engine: () => need(parts.engine), rules: () => need(parts.rules), trust, packs, log },
       { machineId: machineId(dataDir), labels: config.labels, facts },
     );
     const link = createLink(
@@ -177,13 +184,15 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       clock,
       random,
       log,
-      store: keeper.store,
       identity: keeper.current,
       renew: (csrDer) => {
         const credential = credentialOf(config);
         return credential?.kind === 'node' ? link.attest(csrDer, shown(credential).value) : link.renew(csrDer);
       },
-      renewed: keeper.replace,
+      async keep(renewed) {
+        await keeper.keep(renewed);
+        link.trustReport(trustReportOf(keeper.current()));
+      },
     });
     telemetry.made({ identity: keeper.current, link, engine, rules, packs });
     const tidying = startTidying({ clock, idle: () => engine.openRunIds().length === 0 });

@@ -1,6 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { type Heartbeat, type HeldPack, Hello, type ServerMessage, type Welcome } from '@openline/proto/agent';
+import {
+  type Heartbeat,
+  type HeldPack,
+  Hello,
+  type ServerMessage,
+  type Trust,
+  type TrustReport,
+  type Welcome,
+} from '@openline/proto/agent';
 import { PROTOCOL_MAX, PROTOCOL_MIN } from '@openline/proto/limits';
+import { TRUST_CAPABILITY } from './enrollment/trust.ts';
 import type { Link, SessionHandler } from './link/link.ts';
 import type { PackLibrary } from './packs/library.ts';
 import { EVENTS_CAPABILITY, type Rules } from './rules/rules.ts';
@@ -17,6 +26,8 @@ export interface SessionParts {
   readonly engine: () => TaskEngine;
   /** Absent where nothing is watched: a simulated agent. */
   readonly rules?: () => Rules;
+  /** Absent where identities are given: a simulated agent. */
+  readonly trust?: { report(): TrustReport; follow(trust: Trust): void };
   readonly packs: PackLibrary;
   readonly log: Log;
 }
@@ -72,6 +83,9 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
       case 'resetMonitor':
         parts.rules?.().reset(kind.value);
         break;
+      case 'trust':
+        parts.trust?.follow(kind.value);
+        break;
       case 'packsWanted':
         hold(kind.value.packs).catch((error: unknown) => log.error({ error }, 'could not hold the wanted packs'));
         break;
@@ -86,7 +100,11 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
       Hello.create({
         protocolMin: PROTOCOL_MIN,
         protocolMax: PROTOCOL_MAX,
-        capabilities: [OUTPUT_RESEND_CAPABILITY, ...(parts.rules ? [EVENTS_CAPABILITY] : [])],
+        capabilities: [
+          OUTPUT_RESEND_CAPABILITY,
+          ...(parts.rules ? [EVENTS_CAPABILITY] : []),
+          ...(parts.trust ? [TRUST_CAPABILITY] : []),
+        ],
         agentVersion: VERSION,
         journalId: parts.engine().journalId,
         instanceId,
@@ -96,6 +114,7 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
         heldPacks: packs.held(),
         openRunIds: parts.engine().openRunIds(),
         ...parts.engine().room,
+        ...(parts.trust ? { trust: parts.trust.report() } : {}),
       }),
     heartbeat(): Omit<Heartbeat, 'seq' | 'sentUnixMs'> {
       const tasks = parts.engine().health();

@@ -5,6 +5,7 @@ import type { RunFlags, WatchFlags } from './commands/run.ts';
 import type { CreateTokenFlags } from './commands/tokens.ts';
 import type { Io } from './io.ts';
 import { addAlerts } from './program-alerts.ts';
+import { addAuthority } from './program-authority.ts';
 import { addDeclared } from './program-declared.ts';
 import { addHealth } from './program-health.ts';
 import { addNotifications } from './program-notifications.ts';
@@ -181,6 +182,7 @@ export function buildProgram(io: Io, done: (exitCode: number) => void): Command 
   addHealth(program, { io, output, flagsOf, collect, run });
   addNotifications(program, { io, output, flagsOf, collect, run });
   addDeclared(program, { io, output, flagsOf, collect, run });
+  addAuthority(program, { io, output, flagsOf, collect, run });
   addLocal(program, { io, output, flagsOf, collect, run });
   return program;
 }

@@ -137,7 +137,8 @@ export const ERRORS = {
   },
   SERVER_UNTRUSTED: {
     means: 'The server’s certificate is not from the CA that is expected.',
-    doNext: 'Check the address and the CA hash; do not go on if you cannot explain it.',
+    doNext:
+      'Check the address and the CA hash; do not go on if you cannot explain it. When the CA was replaced while an agent was away, start it with a new join token and its `--ca-hash`; an operator takes the new one from `openline ca bundle`.',
   },
   JOIN_TOKEN_INVALID: {
     means: 'The join token is unknown, used, expired or revoked.',

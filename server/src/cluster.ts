@@ -3,7 +3,8 @@ import type { AuditLog } from './audit/audit.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config/config.ts';
 import type { Schema } from './db/schema.ts';
-import type { CertificateAuthority, EnrollmentService } from './enrollment/enrollment.ts';
+import type { ManagedAuthority } from './enrollment/certificate-authority.ts';
+import type { EnrollmentService } from './enrollment/enrollment.ts';
 import { createNodeAttestor } from './enrollment/nodes/attestor.ts';
 import { createClusterAgents } from './enrollment/nodes/cluster-agents.ts';
 import { createIssuerAttestor } from './enrollment/nodes/issuer-keys.ts';
@@ -16,7 +17,7 @@ import type { Logger } from './telemetry/logger.ts';
 
 export interface ClusterDeps {
   readonly db: Kysely<Schema>;
-  readonly ca: CertificateAuthority;
+  readonly ca: Pick<ManagedAuthority, 'caPem' | 'issueForAgent' | 'onChange'>;
   readonly audit: AuditLog;
   readonly clock: Clock;
   readonly log: Logger;
@@ -64,8 +65,17 @@ export function createCluster(deps: ClusterDeps, config: Config): Cluster {
     start() {
       if (api === undefined) return;
       const { kubernetesCaConfigMap: configMap } = config;
-      if (configMap !== undefined)
-        void publishAuthority({ api, clock, log, signal: stopping.signal }, configMap, ca.caPem);
+      if (configMap !== undefined) {
+        let publishing = new AbortController();
+        const publish = () => {
+          publishing.abort();
+          publishing = new AbortController();
+          const signal = AbortSignal.any([publishing.signal, stopping.signal]);
+          void publishAuthority({ api, clock, log, signal }, configMap, () => ca.caPem);
+        };
+        publish();
+        ca.onChange(publish);
+      }
       if (own === undefined) return;
       const watched = watchNodes({ api, clock, log, changed: () => agents.wake() });
       const agents = createClusterAgents({

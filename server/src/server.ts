@@ -1,4 +1,3 @@
-import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { startTelemetryHttp } from '@openline/proto/telemetry-http';
 import { createAccessService } from './access/access-service.ts';
@@ -15,6 +14,10 @@ import { openDatabase } from './db/database.ts';
 import { newId } from './db/ids.ts';
 import { createDeclaredService } from './declared/declared-service.ts';
 import { createDeclaredRegistry } from './declared/registry.ts';
+import { createAuthorityService } from './enrollment/authority/authority-service.ts';
+import { readGiven, watchGiven } from './enrollment/authority/given.ts';
+import { createHeldStore } from './enrollment/authority/held-store.ts';
+import { createTrustDesk } from './enrollment/authority/trust-desk.ts';
 import { CA_FILE, openCertificateAuthority } from './enrollment/certificate-authority.ts';
 import { createEnrollmentService } from './enrollment/enrollment-service.ts';
 import { ensurePackKey, openTrustedKeys, TRUSTED_KEYS_DIR } from './enrollment/trusted-keys.ts';
@@ -56,7 +59,7 @@ export interface RunningServer {
 const SWEEP_INTERVAL_MS = 1_000;
 const REDELIVER_AFTER_MS = 10_000;
 const SENT_GRACE_MS = 30_000;
-const CERTIFICATE_CHECK_MS = 3600_000;
+const AUTHORITY_CHECK_MS = 5_000;
 const OPERATOR_GRACE_MS = 1_000;
 const FLUSH_TIMEOUT_MS = 5_000;
 const NOTIFICATION_GRACE_MS = 10_000;
@@ -89,7 +92,24 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       log.warn({}, 'kubernetesOperators: this server does not run in a cluster, or has no service account there');
     const access = createAccessService({ db, audit, clock, log, workloads });
     const state = await openState({ api: clusterApi, clock }, config);
-    const ca = await openCertificateAuthority({ state, now: clock.now }, config);
+    const given = config.caDirectory === undefined ? undefined : await readGiven(config.caDirectory);
+    const ca = await openCertificateAuthority(
+      { state, given, now: clock.now },
+      {
+        ...config,
+        overlapMs: config.caOverlapMs,
+        longestLifeMs: Math.max(config.agentCertificateTtlMs, config.nodeCertificateTtlMs),
+      },
+    );
+    const heldStore = createHeldStore(db);
+    const trust = createTrustDesk({
+      ca,
+      store: heldStore,
+      sleep: clock.sleep,
+      onFailure: (error, pending) =>
+        log.error({ err: error, pending }, 'what agents say that they trust cannot be stored; it is tried again'),
+    });
+    closers.push(() => trust.close());
     const revoke = (agentId: string, why: string) => agents.revoke({ name: 'kubernetes' }, agentId, why);
     const cluster = createCluster({ db, ca, audit, clock, log, api: clusterApi, revoke }, config);
     const enrollment = createEnrollmentService({ db, ca, audit, clock, metrics, enrollNode: cluster.enrollNode });
@@ -161,6 +181,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         events: watching.events,
         policies: healthModel.policies,
         watcher: healthModel.watcher,
+        trust,
         owed: runStore,
         packsWanted() {
           const wanted = packs.wanted().map(({ digest, pack }) => ({ digest, name: pack.name, version: pack.version }));
@@ -289,7 +310,6 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     cluster.start();
     closers.push(() => cluster.stop());
 
-    let identity = await ca.serverIdentity(config.advertise);
     const link = await startLinkServer(
       {
         enrollment,
@@ -298,13 +318,13 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         isConnected: (agentId) => sessions.isConnected(agentId),
         log,
         trustDomain: ca.trustDomain,
-        caPem: ca.caPem,
+        caPem: () => ca.caPem,
         trustedPackKeys: () => [...trusted.texts()],
         onHandshake: (outcome) => metrics.handshakes.with({ outcome }).inc(),
         onRefused: (reason) => metrics.helloRejected.with({ reason }).inc(),
       },
       config.agentListen,
-      { ...identity, caPem: ca.caPem },
+      ca.material,
     );
     closers.push(() => link.stop());
     const operators = await startOperatorApi(
@@ -319,6 +339,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         health,
         maintenance: health.maintenance,
         access,
+        authority: createAuthorityService({ ca, store: heldStore, audit, clock }, config),
         audit,
         alerts: watching.alertService,
         eventReader: watching.eventReader,
@@ -330,7 +351,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
           if (seconds !== undefined) metrics.operatorRequestSeconds.with({ method }).observe(seconds);
         },
       },
-      { listen: config.operatorListen, tls: identity },
+      { listen: config.operatorListen, tls: ca.material },
     );
     closers.push(() => operators.close(OPERATOR_GRACE_MS));
     closers.push(async () => {
@@ -342,25 +363,29 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       }
       await sessions.stop();
     });
-    const renewal = setInterval(() => {
-      ca.serverIdentity(config.advertise).then(
-        (next) => {
-          if (next.certificatePem === identity.certificatePem) return;
-          identity = next;
-          link.setMaterial({ ...next, caPem: ca.caPem });
-          operators.updateTls(next);
-          log.info({ notAfter: next.notAfter }, 'the certificate of the server was renewed');
-        },
-        (error: unknown) => log.error({ err: error }, 'the certificate of the server could not be renewed'),
-      );
-    }, CERTIFICATE_CHECK_MS);
-    closers.push(() => clearInterval(renewal));
+    ca.onChange(() => {
+      link.setMaterial(ca.material);
+      operators.updateTls(ca.material);
+      sessions.trustChanged();
+      const { hash, overlap, serverExpiresAt } = ca.state();
+      log.info({ hash, overlap, serverExpiresAt }, 'the certificate of the server, or its authority, is another one');
+    });
+    const upkeep = every(
+      AUTHORITY_CHECK_MS,
+      () => ca.refresh((hash) => heldStore.countBehind(hash, clock.now())),
+      (error) => log.error({ err: error }, 'the certificate authority cannot be looked after; it is tried again'),
+    );
+    closers.push(() => upkeep.stop());
+    if (config.caDirectory !== undefined) {
+      const watch = watchGiven(config.caDirectory, log, (signer) => ca.replace(signer));
+      closers.push(() => watch.stop());
+    }
 
-    const caExpires = new X509Certificate(ca.caPem).validToDate;
     metrics.beforeScrape(() => {
       const inSeconds = (date: Date) => (date.getTime() - clock.now().getTime()) / 1000;
-      metrics.certificateExpiry.with({ certificate: 'ca' }).set(inSeconds(caExpires));
-      metrics.certificateExpiry.with({ certificate: 'server' }).set(inSeconds(identity.notAfter));
+      const { expiresAt, serverExpiresAt } = ca.state();
+      metrics.certificateExpiry.with({ certificate: 'ca' }).set(inSeconds(expiresAt));
+      metrics.certificateExpiry.with({ certificate: 'server' }).set(inSeconds(serverExpiresAt));
     });
     const telemetry = await startTelemetryHttp({
       listen: config.metricsListen,

@@ -39,11 +39,11 @@ export interface Authority {
 
 /** The server's own authority: the test may sign what the server would not. */
 export async function authorityOf(server: TestServer): Promise<Authority> {
-  const { own } = JSON.parse(await readFile(join(server.dataDir, 'ca/authority.json'), 'utf8'));
-  const [der] = x509.PemConverter.decode(own.keyPem);
+  const { ownKeyPem, signing } = JSON.parse(await readFile(join(server.dataDir, 'ca/authority.json'), 'utf8'));
+  const [der] = x509.PemConverter.decode(ownKeyPem);
   if (der === undefined) throw new Error('the CA has no key');
   return {
-    certificate: new x509.X509Certificate(own.certificatePem),
+    certificate: new x509.X509Certificate(signing.rootsPem),
     privateKey: await webcrypto.subtle.importKey('pkcs8', der, ALGORITHM, true, ['sign']),
   };
 }

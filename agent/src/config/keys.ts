@@ -185,10 +185,10 @@ export const KEYS = {
     flag: 'ca-hash',
     type: 'text',
     default: '',
-    expects: 'sha256: and 64 hexadecimal digits',
+    expects: 'sha256: and 64 hexadecimal digits, or several of these separated by commas',
     description:
-      'The hash of the public key of the server’s CA, as `openline tokens create --join` prints it. Needed to enrol, unless `caFile` is given.',
-    ...text((value) => /^sha256:[0-9a-fA-F]{64}$/.test(value)),
+      'The hash of the public key of the server’s CA, as `openline tokens create --join` prints it; two while one CA replaces another. Needed to enrol, unless `caFile` is given.',
+    ...text((value) => /^sha256:[0-9a-fA-F]{64}(,sha256:[0-9a-fA-F]{64}){0,7}$/.test(value)),
   }),
   caFile: key({
     ...path,

@@ -204,10 +204,11 @@ describe('a certificate', () => {
       clock: systemClock,
       random: () => 0,
       log: silentLog,
-      store,
       identity: () => identity,
       renew: async (csrDer) => ({ certificatePem: await authority.sign(csrDer), caPem: authority.caPem }),
-      renewed: (next) => {
+      async keep(part) {
+        const next = { ...identity, ...part };
+        await store.save(next);
         renewed = next;
       },
     });

@@ -11,8 +11,8 @@ export interface IdentityKeeper {
   current(): Identity;
   /** A refused identity is not the end where a token waits that was not used yet. @returns false when there is none */
   again(): Promise<boolean>;
-  replace(identity: Identity): void;
-  readonly store: IdentityStore;
+  /** Changes a part of it: stored before it is used. @throws OpenlineError DATA_DIR_UNUSABLE */
+  keep(part: Partial<Identity>): Promise<void>;
 }
 
 export interface IdentityKeeperConfig extends CredentialConfig {
@@ -36,6 +36,9 @@ export async function keepIdentity(
   identity ??= await enrollWith(credentialOf(config) ?? needToken(config.dataDir), store);
   let kept: Identity = identity;
   let enrolling: Promise<boolean> | undefined;
+  /** One change after the other. */
+  let keeping: Promise<void> = Promise.resolve();
+  let readLast = isNode && config.caFile !== undefined ? readIfThere(config.caFile) : undefined;
 
   async function enrollAgain(): Promise<boolean> {
     const credential = credentialOf(config);
@@ -48,9 +51,12 @@ export async function keepIdentity(
 
   return {
     current() {
-      // In a cluster the authority comes in a file that follows it when it is replaced.
+      // In a cluster the authority comes in a file that follows it, a minute behind what the server says over the line: the latest word counts.
       const caPem = isNode && config.caFile !== undefined ? readIfThere(config.caFile) : undefined;
-      if (caPem !== undefined && caPem !== kept.caPem) kept = { ...kept, caPem };
+      if (caPem !== undefined && caPem !== readLast) {
+        readLast = caPem;
+        if (caPem !== kept.caPem) kept = { ...kept, caPem };
+      }
       return kept;
     },
     again() {
@@ -59,10 +65,15 @@ export async function keepIdentity(
       });
       return enrolling;
     },
-    replace(next) {
-      kept = next;
+    keep(part) {
+      const done = keeping.then(async () => {
+        const next = { ...kept, ...part };
+        await store.save(next);
+        kept = next;
+      });
+      keeping = done.catch(() => {});
+      return done;
     },
-    store,
   };
 }
 

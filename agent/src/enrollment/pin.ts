@@ -1,7 +1,8 @@
-import { createHash, type X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { connect } from 'node:tls';
 import { OpenlineError } from '@openline/proto/errors';
+import { spkiHash } from './trust.ts';
 
 const TIMEOUT_MS = 10_000;
 /** Longer chains are nothing that we issue. */
@@ -10,20 +11,21 @@ const MAX_CHAIN = 8;
 /**
  * Asks the server for its chain of certificates, sends nothing, and returns the CA whose key has the expected hash. That CA is
  * afterwards the only root with which the server is really spoken to, its name checked as always.
- * @param caHash "sha256:" and 64 hexadecimal digits: of the SubjectPublicKeyInfo, as kubeadm pins it
+ * @param caHash "sha256:" and 64 hexadecimal digits: of the SubjectPublicKeyInfo, as kubeadm pins it; of several authorities, while one
+ * replaces another, separated by commas
  * @returns the CA's certificate, PEM
  * @throws OpenlineError SERVER_UNTRUSTED, SERVER_UNREACHABLE
  */
 export async function fetchPinnedCa(host: string, port: number, caHash: string): Promise<string> {
   const chain = await presentedChain(host, port);
-  const wanted = caHash.toLowerCase();
-  const index = chain.findIndex((certificate) => spkiHash(certificate) === wanted);
+  const wanted = caHash.toLowerCase().split(',');
+  const index = chain.findIndex((certificate) => wanted.includes(`sha256:${spkiHash(certificate).toString('hex')}`));
   const ca = chain[index];
   const server = `${host}:${port}`;
   if (!ca) {
     throw new OpenlineError(
       'SERVER_UNTRUSTED',
-      `${server} shows no certificate of the CA ${caHash}; nothing was sent to it`,
+      `${server} shows no certificate of the CA ${caHash}; nothing was sent to it. If the CA was replaced since, \`openline tokens create --join\` prints the new hash`,
     );
   }
   // Each must be signed by the next up to the CA: otherwise anybody could show our CA's certificate beside his own.
@@ -37,11 +39,6 @@ export async function fetchPinnedCa(host: string, port: number, caHash: string):
     }
   }
   return ca.toString();
-}
-
-export function spkiHash(certificate: X509Certificate): string {
-  const spki = certificate.publicKey.export({ type: 'spki', format: 'der' });
-  return `sha256:${createHash('sha256').update(spki).digest('hex')}`;
 }
 
 function presentedChain(host: string, port: number): Promise<X509Certificate[]> {

@@ -5,24 +5,24 @@ import type { Clock, Timer } from '../tasks/clock.ts';
 import type { Log } from '../telemetry/log.ts';
 import { generateKey, makeRequest } from './csr.ts';
 import type { Identity } from './identity.ts';
-import type { IdentityStore } from './identity-store.ts';
 
 export interface RenewalDeps {
   clock: Clock;
   random: () => number;
   log: Log;
-  store: IdentityStore;
   identity: () => Identity;
   /** Over the connection that the old certificate authenticated. */
   renew: (csrDer: Uint8Array) => Promise<RenewResponse>;
-  /** The new pair is stored: use it from the next connection on. */
-  renewed: (identity: Identity) => void;
+  /** Stores the new pair, and uses it from the next connection on. */
+  keep: (renewed: Pick<Identity, 'keyPem' | 'certificatePem'> & Partial<Identity>) => Promise<void>;
 }
 
 export interface Renewal {
   start(): void;
   /** There is a session. What is overdue, or failed for want of one, is done now: an expired certificate cannot be renewed. */
   connected(): void;
+  /** Another authority signs now: at a random moment within this time, over the session that there is. */
+  soon(withinMs: number): void;
   stop(): void;
 }
 
@@ -41,9 +41,12 @@ export function renewAtUnixMs(certificatePem: string, random: () => number): num
 
 /** Renews the certificate with a new key in time, again and again. */
 export function createRenewal(deps: RenewalDeps): Renewal {
-  const { clock, random, log, store } = deps;
+  const { clock, random, log } = deps;
   let timer: Timer | undefined;
   let stopped = false;
+  let underWay = false;
+  /** What is under way may still be of the authority before. */
+  let onceMoreWithinMs: number | undefined;
   /** It is time, and nothing is under way: a timer may be set to try again. */
   let overdue: { attempt: number } | undefined;
 
@@ -59,16 +62,15 @@ export function createRenewal(deps: RenewalDeps): Renewal {
 
   const renewWithRetry = async (attempt: number): Promise<void> => {
     overdue = undefined;
+    underWay = true;
     try {
-      const old = deps.identity();
       const keyPem = generateKey();
       const { certificatePem, caPem } = await deps.renew(makeRequest(keyPem));
-      const renewed: Identity = { ...old, keyPem, certificatePem, caPem: caPem || old.caPem };
-      await store.save(renewed);
-      deps.renewed(renewed);
+      await deps.keep({ keyPem, certificatePem, ...(caPem === '' ? {} : { caPem }) });
       log.info({ validTo: new X509Certificate(certificatePem).validTo }, 'renewed the certificate');
       // A server that issues certificates which are old already must not make us spin.
-      sleepUntil(Math.max(renewAtUnixMs(certificatePem, random), clock.unixMs() + LEAST_SLEEP_MS));
+      if (onceMoreWithinMs !== undefined) sleepUntil(clock.unixMs() + random() * onceMoreWithinMs);
+      else sleepUntil(Math.max(renewAtUnixMs(certificatePem, random), clock.unixMs() + LEAST_SLEEP_MS));
     } catch (error) {
       if (stopped) return;
       const inMs = RETRY.baseMs / 2 + backoffMs(attempt, random, RETRY);
@@ -76,6 +78,9 @@ export function createRenewal(deps: RenewalDeps): Renewal {
       log.warn({ why, retryInMs: Math.round(inMs) }, 'could not renew the certificate yet');
       overdue = { attempt: attempt + 1 };
       timer = clock.after(inMs, () => void renewWithRetry(attempt + 1));
+    } finally {
+      underWay = false;
+      onceMoreWithinMs = undefined;
     }
   };
 
@@ -90,6 +95,16 @@ export function createRenewal(deps: RenewalDeps): Renewal {
       const { attempt } = overdue;
       timer?.cancel();
       timer = clock.after(random() * OVERDUE_SPREAD_MS, () => void renewWithRetry(attempt));
+    },
+    soon(withinMs) {
+      if (stopped) return;
+      if (underWay) {
+        onceMoreWithinMs = withinMs;
+        return;
+      }
+      timer?.cancel();
+      overdue = { attempt: 0 };
+      timer = clock.after(random() * withinMs, () => void renewWithRetry(0));
     },
     stop() {
       stopped = true;

@@ -6,10 +6,12 @@ import type {
   PackState,
   RenewResponse,
   ServerMessage,
+  TrustReport,
   Welcome,
 } from '@openline/proto/agent';
 import { ERRORS, type ErrorCode, OpenlineError } from '@openline/proto/errors';
 import type { Identity } from '../enrollment/identity.ts';
+import { TRUST_CAPABILITY } from '../enrollment/trust.ts';
 import type { Clock, Timer } from '../tasks/clock.ts';
 import type { Uplink } from '../tasks/engine.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -68,6 +70,8 @@ export interface Link extends Uplink {
   beatEvery(heartbeatMs: number): void;
   /** Nothing happens without a session: PacksWanted is answered anew at the next one. */
   packStatus(packs: PackState[]): void;
+  /** Nothing happens without a session, whose Hello says it, or when the server takes none. */
+  trustReport(report: TrustReport): void;
   /** @throws OpenlineError SERVER_UNREACHABLE without a session; ServiceError */
   fetchPack(digest: Uint8Array): Promise<FetchPackResponse>;
   /** @throws OpenlineError SERVER_UNREACHABLE without a session; ServiceError */
@@ -84,6 +88,7 @@ interface Session {
   readonly stream: Stream;
   readonly outbox: Outbox;
   readonly welcomeMs: number;
+  readonly takesTrust: boolean;
   heartbeatMs: number;
   heartbeatTimer: Timer | undefined;
   /** The newest heartbeat, while it is not answered. */
@@ -196,6 +201,7 @@ export function createLink(deps: LinkDeps, config: LinkConfig): Link {
       stream,
       outbox,
       welcomeMs,
+      takesTrust: welcome.capabilities.includes(TRUST_CAPABILITY),
       heartbeatMs: welcomeMs,
       heartbeatTimer: undefined,
       asked: undefined,
@@ -320,6 +326,9 @@ export function createLink(deps: LinkDeps, config: LinkConfig): Link {
     },
     packStatus(packs) {
       session?.outbox.control({ kind: { $case: 'packStatus', value: { packs } } });
+    },
+    trustReport(report) {
+      if (session?.takesTrust) session.outbox.control({ kind: { $case: 'trustReport', value: report } });
     },
     fetchPack: async (digest) => connected().fetchPack(digest),
     renew: async (csrDer) => connected().renew(csrDer),

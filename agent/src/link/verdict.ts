@@ -11,7 +11,8 @@ export interface Verdict {
 }
 
 export const UNREACHABLE: Verdict = { code: 'SERVER_UNREACHABLE', pace: 'backoff', enrollAgain: false };
-export const UNTRUSTED: Verdict = { code: 'SERVER_UNTRUSTED', pace: 'backoff', enrollAgain: false };
+/** It may have got another authority while we were away: a token is shown only to a server that proves to be of the authority named with it. */
+export const UNTRUSTED: Verdict = { code: 'SERVER_UNTRUSTED', pace: 'backoff', enrollAgain: true };
 export const UNKNOWN: Verdict = { code: 'IDENTITY_UNKNOWN', pace: 'blocked', enrollAgain: true };
 
 const VERDICTS: Partial<Record<DisconnectCode, Verdict>> = {

@@ -1,6 +1,7 @@
 import { connect as connectTcp } from 'node:net';
 import { type Client, credentials, type Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { AlertServiceService, EventServiceService } from '@openline/proto/alerts';
+import { AuthorityServiceService } from '@openline/proto/authority';
 import { DeclaredServiceService } from '@openline/proto/declared';
 import { ERROR_CODE_METADATA, OpenlineError } from '@openline/proto/errors';
 import { HealthClient } from '@openline/proto/health';
@@ -106,6 +107,7 @@ describe('who may call what', () => {
       FleetServiceService,
       PackServiceService,
       AccessServiceService,
+      AuthorityServiceService,
       AlertServiceService,
       EventServiceService,
       DeclaredServiceService,
@@ -126,7 +128,7 @@ describe('who may call what', () => {
     expect(methodsOf('viewer')).toEqual([
       ...['PreviewRun', 'GetRun', 'ListRuns', 'WatchRun', 'ReadOutput'],
       ...['ListAgents', 'GetAgent', 'ListPacks', 'GetPack'],
-      ...['ListAlerts', 'GetAlert', 'WatchAlerts', 'ListEvents', 'WatchEvents', 'WhoAmI'],
+      ...['ListAlerts', 'GetAlert', 'WatchAlerts', 'ListEvents', 'WatchEvents', 'WhoAmI', 'GetAuthority'],
       ...['ListDeclared', 'GetDeclared', 'ListDeclaredKinds'],
       ...['ListNotifications', 'GetNotification', 'ListChannels', 'ListSubscriptions'],
       ...['GetHealth', 'ListAgentHealth', 'GetAgentHealth', 'WatchHealth'],

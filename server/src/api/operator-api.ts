@@ -1,5 +1,6 @@
 import { Server, type ServerOptions } from '@grpc/grpc-js';
 import { AlertServiceService, EventServiceService } from '@openline/proto/alerts';
+import { AuthorityServiceService } from '@openline/proto/authority';
 import { DeclaredServiceService } from '@openline/proto/declared';
 import { OpenlineError } from '@openline/proto/errors';
 import { MAX_SERVER_MESSAGE_BYTES } from '@openline/proto/limits';
@@ -18,6 +19,7 @@ import type { LinkTracer } from '../sessions/trace.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { accessHandlers, type ServerFacts } from './access-handlers.ts';
 import { type AlertDeps, alertHandlers, eventHandlers } from './alert-handlers.ts';
+import { type AuthorityDeps, authorityHandlers } from './authority-handlers.ts';
 import { type DeclaredDeps, declaredHandlers } from './declared-handlers.ts';
 import { createDoor, type DoorDeps } from './door.ts';
 import { type FleetDeps, fleetHandlers } from './fleet-handlers.ts';
@@ -35,6 +37,7 @@ export interface OperatorApiDeps
   extends PackDeps,
     DeclaredDeps,
     AlertDeps,
+    AuthorityDeps,
     NotificationApiDeps,
     Pick<HealthDeps, 'health'>,
     MaintenanceDeps,
@@ -80,6 +83,7 @@ const SERVICES = [
   'FleetService',
   'PackService',
   'AccessService',
+  'AuthorityService',
   'AlertService',
   'EventService',
   'DeclaredService',
@@ -106,6 +110,7 @@ export async function startOperatorApi(
   serve(serving, FleetServiceService, fleetHandlers(deps));
   serve(serving, PackServiceService, packHandlers(deps));
   serve(serving, AccessServiceService, accessHandlers(deps));
+  serve(serving, AuthorityServiceService, authorityHandlers(deps));
   serve(serving, AlertServiceService, alertHandlers(deps));
   serve(serving, EventServiceService, eventHandlers(deps));
   serve(serving, DeclaredServiceService, declaredHandlers(deps));

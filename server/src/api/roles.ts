@@ -1,4 +1,5 @@
 import type { AlertServiceService, EventServiceService } from '@openline/proto/alerts';
+import type { AuthorityServiceService } from '@openline/proto/authority';
 import type { DeclaredServiceService } from '@openline/proto/declared';
 import type { NotificationServiceService } from '@openline/proto/notifications';
 import type {
@@ -24,6 +25,7 @@ export type MethodPath =
   | PathOf<typeof FleetServiceService>
   | PathOf<typeof PackServiceService>
   | PathOf<typeof AccessServiceService>
+  | PathOf<typeof AuthorityServiceService>
   | PathOf<typeof AlertServiceService>
   | PathOf<typeof EventServiceService>
   | PathOf<typeof DeclaredServiceService>
@@ -65,6 +67,9 @@ export const ROLES = {
   '/openline.operator.v1.AccessService/ListTokens': 'admin',
   '/openline.operator.v1.AccessService/RevokeToken': 'admin',
   '/openline.operator.v1.AccessService/ListAudit': 'admin',
+  '/openline.operator.v1.AuthorityService/GetAuthority': 'viewer',
+  '/openline.operator.v1.AuthorityService/RotateAuthority': 'admin',
+  '/openline.operator.v1.AuthorityService/EndAuthorityOverlap': 'admin',
   // What each kind needs beyond this, the service knows.
   '/openline.operator.v1.DeclaredService/ApplyDeclared': 'operator',
   '/openline.operator.v1.DeclaredService/ListDeclared': 'viewer',

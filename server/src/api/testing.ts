@@ -88,6 +88,7 @@ export interface Fakes {
   readonly tracer?: Partial<OperatorApiDeps['tracer']>;
   readonly declared?: Partial<OperatorApiDeps['declared']>;
   readonly notifications?: Partial<OperatorApiDeps['notifications']>;
+  readonly authority?: Partial<OperatorApiDeps['authority']>;
   readonly health?: Partial<OperatorApiDeps['health']>;
   readonly maintenance?: Partial<OperatorApiDeps['maintenance']>;
 }
@@ -128,6 +129,7 @@ export async function startTestApi(fakes: Fakes = {}): Promise<TestApi> {
         listTokens: async () => [],
         ...fakes.access,
       }),
+      authority: stub(fakes.authority ?? {}),
       alerts: stub(fakes.alerts ?? {}),
       eventReader: stub(fakes.eventReader ?? {}),
       audit: stub({

@@ -32,6 +32,9 @@ export interface Config {
   readonly defaultTtlMs: number;
   readonly lostAfterMs: number;
   readonly agentCertificateTtlMs: number;
+  /** Absolute. undefined: the server makes its own. */
+  readonly caDirectory: string | undefined;
+  readonly caOverlapMs: number;
   /** `namespace:name`; empty: no agents of this cluster. */
   readonly kubernetesAgents: readonly string[];
   readonly kubernetesOperators: readonly WorkloadOperator[];
@@ -88,6 +91,8 @@ const schema = z.strictObject({
   defaultTtl: KEYS.defaultTtl.schema,
   lostAfter: KEYS.lostAfter.schema,
   agentCertificateTtl: KEYS.agentCertificateTtl.schema,
+  caDirectory: KEYS.caDirectory.schema,
+  caOverlap: KEYS.caOverlap.schema,
   kubernetesAgents: KEYS.kubernetesAgents.schema,
   kubernetesOperators: KEYS.kubernetesOperators.schema,
   kubernetesAudience: KEYS.kubernetesAudience.schema,
@@ -146,7 +151,7 @@ export function loadConfig({ flags = {}, env = {}, file = env[envOf('config')] }
   if (!parsed.success || problems.length > 0) throw new OpenlineError('CONFIG_INVALID', problems.join('; '));
 
   const { heartbeatInterval, offlineAfter, stoppedAfter, lineSettle, lineGrace, ...timed } = parsed.data;
-  const { defaultTtl, lostAfter, agentCertificateTtl, nodeCertificateTtl, drain, ...rest } = timed;
+  const { defaultTtl, lostAfter, agentCertificateTtl, caOverlap, nodeCertificateTtl, drain, ...rest } = timed;
   const dataDir = resolve(rest.dataDir ?? defaultDataDir());
   return Object.freeze({
     ...rest,
@@ -166,6 +171,8 @@ export function loadConfig({ flags = {}, env = {}, file = env[envOf('config')] }
     defaultTtlMs: defaultTtl,
     lostAfterMs: lostAfter,
     agentCertificateTtlMs: agentCertificateTtl,
+    caDirectory: rest.caDirectory === undefined ? undefined : resolve(rest.caDirectory),
+    caOverlapMs: caOverlap,
     nodeCertificateTtlMs: nodeCertificateTtl,
     remoteClusters: rest.remoteClusters.map(({ name, issuer, serviceAccounts, audience, jwksFile }) => ({
       name,

@@ -237,6 +237,16 @@ export const KEYS = {
     90 * 86_400_000,
     'Life of an agent’s certificate; the agent renews it at half of it. An agent that is off for longer must be enrolled again.',
   ),
+  caDirectory: path(
+    '',
+    'A directory with the certificate authority to use, instead of one that the server makes: `tls.crt`, `tls.key` and, where tls.crt does not lead to a root, `ca.crt`, as cert-manager and Secrets of the type kubernetes.io/tls have them. Followed when it changes.',
+  ),
+  caOverlap: duration(
+    86_400_000,
+    0,
+    90 * 86_400_000,
+    'How long at least the authority before stays trusted when another replaces it: the time that operators have to take the new one, and that join commands made before still work.',
+  ),
   kubernetesAgents: {
     type: 'list',
     schema: z.union([z.array(z.string().regex(ACCOUNT)), listOfAccounts]).default([]),

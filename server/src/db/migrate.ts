@@ -9,6 +9,7 @@ import * as health from './migrations/0004-health.ts';
 import * as nodes from './migrations/0005-nodes.ts';
 import * as views from './migrations/0006-views.ts';
 import * as dispatches from './migrations/0007-dispatches.ts';
+import * as authority from './migrations/0008-authority.ts';
 import { isStoreUnavailable } from './store-errors.ts';
 
 /** In order. Named here, not found in a folder: the server is one bundled file. A migration that was released never changes. */
@@ -20,6 +21,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0005-nodes': nodes,
   '0006-views': views,
   '0007-dispatches': dispatches,
+  '0008-authority': authority,
 };
 const TABLE = 'schema_migrations';
 

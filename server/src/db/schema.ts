@@ -46,6 +46,7 @@ export interface AgentsTable {
   revoked_reason: Generated<string>;
   cluster: Generated<string>;
   node_uid: Generated<string>;
+  authority: Generated<string>;
 }
 
 export interface TokensTable {

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { X509Certificate } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
@@ -41,7 +41,13 @@ function clockAt(startMs: number): Clock & { pass(ms: number): void } {
 const openCa = (dataDir: string, clock: Clock) =>
   openCertificateAuthority(
     { state: createFileStateStore(dataDir), now: clock.now },
-    { dataDir, agentCertificateTtlMs: 24 * HOUR_MS },
+    {
+      dataDir,
+      agentCertificateTtlMs: 24 * HOUR_MS,
+      advertise: ['localhost'],
+      overlapMs: 24 * HOUR_MS,
+      longestLifeMs: 24 * HOUR_MS,
+    },
   );
 
 async function request(keys: KeyPair, algorithm: object = ALGORITHM): Promise<Uint8Array> {
@@ -54,141 +60,6 @@ async function request(keys: KeyPair, algorithm: object = ALGORITHM): Promise<Ui
   });
   return new Uint8Array(csr.rawData);
 }
-
-describe('the certificate authority', () => {
-  it('is made once, in a folder that only its owner can read, and is the same after a restart', async () => {
-    const dataDir = folder();
-    const clock = clockAt(START);
-    const first = await openCa(dataDir, clock);
-    const second = await openCa(dataDir, clock);
-    expect(second).toMatchObject({ caPem: first.caPem, caHash: first.caHash, trustDomain: first.trustDomain });
-    expect(statSync(join(dataDir, 'ca')).mode & 0o777).toBe(0o700);
-    expect(statSync(join(dataDir, 'ca/authority.json')).mode & 0o777).toBe(0o600);
-    expect(readdirSync(dataDir)).toEqual(['ca']);
-  });
-
-  it('is an authority for ten years, for leaves only', async () => {
-    const { caPem, trustDomain } = await openCa(folder(), clockAt(START));
-    const ca = new X509Certificate(caPem);
-    expect(ca.ca).toBe(true);
-    expect(ca.verify(ca.publicKey)).toBe(true);
-    expect(ca.subjectAltName).toBe(`URI:spiffe://${trustDomain}`);
-    expect(ca.validToDate.getUTCFullYear()).toBe(2039);
-    expect(new x509.X509Certificate(caPem).getExtension(x509.BasicConstraintsExtension)).toMatchObject({
-      pathLength: 0,
-    });
-  });
-
-  it('gives an agent a certificate in the name that the server gave it, whatever the request asks for', async () => {
-    const clock = clockAt(START);
-    const ca = await openCa(folder(), clock);
-    const keys = await generateKeys();
-    const { certificatePem, notAfter } = await ca.issueForAgent(await request(keys), 'agent-1');
-    const certificate = new X509Certificate(certificatePem);
-    expect(certificate.verify(new X509Certificate(ca.caPem).publicKey)).toBe(true);
-    expect(certificate.checkIssued(new X509Certificate(ca.caPem))).toBe(true);
-    expect(certificate.subjectAltName).toBe(`URI:spiffe://${ca.trustDomain}/agent/agent-1`);
-    expect(certificate.subject).toBe('CN=agent-1');
-    expect(certificate.ca).toBe(false);
-    expect(certificate.keyUsage).toEqual(['1.3.6.1.5.5.7.3.2']);
-    expect(notAfter).toEqual(new Date(START + 24 * HOUR_MS));
-    expect(certificate.validToDate).toEqual(notAfter);
-    // A machine whose clock is a little behind accepts it.
-    expect(certificate.validFromDate.getTime()).toBeLessThan(START - 60_000);
-  });
-
-  it.each([
-    ['a day', 24, 60, 11],
-    ['an hour', 1, 14, 0.3],
-  ])(
-    'gives certificates of %s that are valid to clocks that are behind, and are renewed no sooner for it',
-    async (_, hours, behindMinutes, renewHours) => {
-      const ca = await openCa(folder(), clockAt(START));
-      const keys = await generateKeys();
-      const { certificatePem } = await ca.issueForAgent(await request(keys), 'a-1', hours * HOUR_MS);
-      const certificate = new X509Certificate(certificatePem);
-      const [fromMs, toMs] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
-      expect(fromMs).toBeLessThan(START - behindMinutes * 60_000);
-      expect((fromMs + toMs) / 2).toBeGreaterThan(START + renewHours * HOUR_MS);
-      expect(toMs).toBe(START + hours * HOUR_MS);
-    },
-  );
-
-  it('refuses a request that is garbage, forged, huge, or for a kind of key it does not issue for', async () => {
-    const ca = await openCa(folder(), clockAt(START));
-    const forged = await request(await generateKeys());
-    forged[forged.length - 1] = (forged[forged.length - 1] ?? 0) ^ 1;
-    const p384 = { name: 'ECDSA', namedCurve: 'P-384', hash: 'SHA-384' };
-    const other = await crypto.subtle.generateKey(p384, true, ['sign', 'verify']);
-    const requests = [
-      new Uint8Array(0),
-      new Uint8Array(100),
-      forged,
-      new Uint8Array(9_000),
-      await request(other, p384),
-    ];
-    for (const bad of requests) {
-      await expect(ca.issueForAgent(bad, 'agent-1')).rejects.toMatchObject({ code: 'REQUEST_INVALID' });
-    }
-  });
-
-  it('does not start with a key that belongs to another certificate, or with a text that is none of ours', async () => {
-    const [dataDir, other] = [folder(), folder()];
-    await openCa(dataDir, clockAt(START));
-    await openCa(other, clockAt(START));
-    const file = (directory: string) => join(directory, 'ca/authority.json');
-    const read = (directory: string) => JSON.parse(readFileSync(file(directory), 'utf8'));
-    const [{ own, ...rest }, { own: stranger }] = [read(dataDir), read(other)];
-    const mixed = { ...rest, own: { ...own, certificatePem: stranger.certificatePem } };
-    for (const text of [JSON.stringify(mixed), 'half a docum']) {
-      writeFileSync(file(dataDir), text);
-      await expect(openCa(dataDir, clockAt(START))).rejects.toMatchObject({ code: 'STATE_UNAVAILABLE' });
-    }
-  });
-
-  it('of an older build, which had files for certificate and key, stays what it is', async () => {
-    const dataDir = folder();
-    const made = await openCa(folder(), clockAt(START));
-    const source = folder();
-    const { caPem, trustDomain } = await openCa(source, clockAt(START));
-    const { own } = JSON.parse(readFileSync(join(source, 'ca/authority.json'), 'utf8'));
-    mkdirSync(join(dataDir, 'ca'));
-    writeFileSync(join(dataDir, 'ca/ca.pem'), caPem);
-    writeFileSync(join(dataDir, 'ca/ca.key'), own.keyPem);
-    expect(made.caPem).not.toBe(caPem);
-    expect(await openCa(dataDir, clockAt(START))).toMatchObject({ caPem, trustDomain });
-    expect(readdirSync(join(dataDir, 'ca')).sort()).toEqual(['authority.json', 'ca.pem']);
-    expect(await openCa(dataDir, clockAt(START))).toMatchObject({ caPem, trustDomain });
-  });
-});
-
-describe('the certificate of the server', () => {
-  const NAMES = ['localhost', 'openline.example', '127.0.0.1', '::1'];
-
-  it('is for all of its names and addresses, and for nothing else', async () => {
-    const ca = await openCa(folder(), clockAt(START));
-    const { certificatePem } = await ca.serverIdentity(NAMES);
-    const certificate = new X509Certificate(certificatePem);
-    expect(certificate.checkHost('openline.example')).toBe('openline.example');
-    expect(certificate.checkIP('127.0.0.1')).toBe('127.0.0.1');
-    expect(certificate.checkIP('::1')).toBe('::1');
-    expect(certificate.checkHost('other.example')).toBeUndefined();
-    expect(certificate.keyUsage).toEqual(['1.3.6.1.5.5.7.3.1']);
-    expect(certificate.verify(new X509Certificate(ca.caPem).publicKey)).toBe(true);
-  });
-
-  it('stays the same until its names change or half of its life is over', async () => {
-    const clock = clockAt(START);
-    const ca = await openCa(folder(), clock);
-    const first = await ca.serverIdentity(NAMES);
-    clock.pass(10 * 24 * HOUR_MS);
-    expect(await ca.serverIdentity(NAMES)).toEqual(first);
-    const renamed = await ca.serverIdentity(['localhost']);
-    expect(renamed.certificatePem).not.toBe(first.certificatePem);
-    clock.pass(16 * 24 * HOUR_MS);
-    expect((await ca.serverIdentity(['localhost'])).certificatePem).not.toBe(renamed.certificatePem);
-  });
-});
 
 describe('enrolment', () => {
   const db = withTestDatabase();

@@ -6,16 +6,27 @@ export interface IssuedCertificate {
   readonly notAfter: Date;
 }
 
-/** The server's own certificate authority (P-256), kept in the data directory, key mode 0600. */
-export interface CertificateAuthority {
+/** What TLS on the server's ports is made of. */
+export interface TlsMaterial {
+  /** Leaf first, up to and with a root, so that a newcomer finds the authority that it was told to expect. */
+  readonly certificatePem: string;
+  readonly keyPem: string;
+  /** Whose chains are accepted from agents. */
   readonly caPem: string;
-  /** "sha256:" + hex of the SHA-256 of the CA's SubjectPublicKeyInfo (as kubeadm pins it). */
+  /** The certificates that may have signed those of agents: a root may have signed authorities of others, too. */
+  readonly signersPem: readonly string[];
+}
+
+/** Signs for agents and for the server's own ports. What it says changes while the server runs: `onChange`. */
+export interface CertificateAuthority {
+  /** What a peer must trust, PEM: of several authorities while one replaces another. */
+  readonly caPem: string;
+  /** "sha256:" + hex of the SHA-256 of the root's SubjectPublicKeyInfo (as kubeadm pins it), of several separated by commas. */
   readonly caHash: string;
   readonly trustDomain: string;
   /** Checks the request's own signature, takes only its key. URI SAN spiffe://<trust domain>/agent/<id>. */
   issueForAgent(csrDer: Uint8Array, agentId: string, ttlMs?: number): Promise<IssuedCertificate>;
-  /** A certificate for the server's own ports, for these DNS names and addresses; made anew when they change or at half life. */
-  serverIdentity(names: readonly string[]): Promise<{ certificatePem: string; keyPem: string; notAfter: Date }>;
+  readonly material: TlsMaterial;
 }
 
 export interface EnrolledAgent extends IssuedCertificate {

@@ -1,6 +1,6 @@
 // The library decorates its classes with it, so it must be loaded before.
 import 'reflect-metadata';
-import { createHash, randomBytes, webcrypto } from 'node:crypto';
+import { createHash, type KeyObject, randomBytes, webcrypto, type X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { OpenlineError } from '@openline/proto/errors';
 import * as x509 from '@peculiar/x509';
@@ -26,7 +26,17 @@ function validFrom(now: Date, ttlMs: number): Date {
 export interface Issuer {
   readonly certificate: x509.X509Certificate;
   readonly privateKey: webcrypto.CryptoKey;
+  /** That it signs with. */
+  readonly algorithm: SigningAlgorithm;
 }
+
+type SigningAlgorithm = { readonly name: string; readonly hash: string; readonly namedCurve?: string };
+const EC_ALGORITHMS: Readonly<Record<string, SigningAlgorithm>> = {
+  prime256v1: ALGORITHM,
+  secp384r1: { name: 'ECDSA', namedCurve: 'P-384', hash: 'SHA-384' },
+};
+const RSA_ALGORITHM: SigningAlgorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
+const LEAST_RSA_BITS = 2048;
 
 export function generateKeys(): Promise<KeyPair> {
   return webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
@@ -37,10 +47,21 @@ export async function privateKeyPem(key: webcrypto.CryptoKey): Promise<string> {
   return `${x509.PemConverter.encode(der, 'PRIVATE KEY')}\n`;
 }
 
-export async function importPrivateKey(pem: string): Promise<webcrypto.CryptoKey> {
-  const [der] = x509.PemConverter.decode(pem);
-  if (der === undefined) throw new Error('no private key in it');
-  return webcrypto.subtle.importKey('pkcs8', der, ALGORITHM, true, ['sign']);
+/** @throws Error it is of a kind that we do not sign with */
+export async function importSigningKey(
+  key: KeyObject,
+): Promise<{ privateKey: webcrypto.CryptoKey; algorithm: SigningAlgorithm }> {
+  const { namedCurve = '', modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
+  const algorithm =
+    key.asymmetricKeyType === 'ec'
+      ? EC_ALGORITHMS[namedCurve]
+      : key.asymmetricKeyType === 'rsa' && modulusLength >= LEAST_RSA_BITS
+        ? RSA_ALGORITHM
+        : undefined;
+  if (algorithm === undefined)
+    throw new Error(`the key must be ECDSA on P-256 or P-384, or RSA of ${LEAST_RSA_BITS} bits or more`);
+  const der = key.export({ type: 'pkcs8', format: 'der' });
+  return { privateKey: await webcrypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign']), algorithm };
 }
 
 export function parseCertificate(pem: string): x509.X509Certificate {
@@ -49,6 +70,11 @@ export function parseCertificate(pem: string): x509.X509Certificate {
 
 export function spkiHash(spkiDer: ArrayBuffer | Uint8Array): Buffer {
   return createHash('sha256').update(new Uint8Array(spkiDer)).digest();
+}
+
+/** Of the key of a certificate. */
+export function spkiHashOf(certificate: X509Certificate): Buffer {
+  return spkiHash(certificate.publicKey.export({ type: 'spki', format: 'der' }));
 }
 
 export async function selfSigned(keys: KeyPair, trustDomain: string, now: Date, ttlMs: number): Promise<string> {
@@ -78,7 +104,7 @@ export interface Leaf {
 }
 
 export async function issue(
-  { certificate: ca, privateKey }: Issuer,
+  { certificate: ca, privateKey, algorithm }: Issuer,
   { publicKey, commonName, usage, names }: Leaf,
   now: Date,
   ttlMs: number,
@@ -91,7 +117,7 @@ export async function issue(
     issuer: ca.subject,
     notBefore: validFrom(now, ttlMs),
     notAfter,
-    signingAlgorithm: ALGORITHM,
+    signingAlgorithm: algorithm,
     publicKey,
     signingKey: privateKey,
     extensions: [

@@ -25,7 +25,7 @@ function cluster(failures: number) {
 describe('the certificate of the authority', () => {
   it('is written to the ConfigMap, again and again until it is there; that it fails is said once', async () => {
     const c = cluster(2);
-    await publishAuthority(c.deps, 'openline-ca', 'PEM');
+    await publishAuthority(c.deps, 'openline-ca', () => 'PEM');
     expect(c.patched).toEqual(['/api/v1/namespaces/openline/configmaps/openline-ca', { data: { 'ca.crt': 'PEM' } }]);
     expect(c.said).toEqual(['error', 'sleep', 'sleep', 'info']);
   });
@@ -33,7 +33,7 @@ describe('the certificate of the authority', () => {
   it('is given up when the server stops', async () => {
     const c = cluster(Number.POSITIVE_INFINITY);
     c.deps.clock.sleep = async () => c.stop.abort();
-    await publishAuthority(c.deps, 'openline-ca', 'PEM');
+    await publishAuthority(c.deps, 'openline-ca', () => 'PEM');
     expect(c.patched).toEqual([]);
   });
 });

@@ -11,16 +11,17 @@ export interface PublishDeps {
 
 const RETRY_MS = 2_000;
 
-/** Writes the authority's certificate to a ConfigMap that is there, until that is done: no agent of the cluster can begin without it. */
+/** Writes what agents of the cluster must trust to a ConfigMap that is there, until that is done: none of them can begin without it. */
 export async function publishAuthority(
   { api, clock, log, signal }: PublishDeps,
   configMap: string,
-  caPem: string,
+  /** As of now: it may change while the API is away. */
+  caPem: () => string,
 ): Promise<void> {
   const path = `/api/v1/namespaces/${api.namespace}/configmaps/${configMap}`;
   for (let failed = false; !signal.aborted; failed = true) {
     try {
-      await api.patch(path, { data: { 'ca.crt': caPem } });
+      await api.patch(path, { data: { 'ca.crt': caPem() } });
       log.info({ configMap }, 'the certificate of the authority is published to the cluster');
       return;
     } catch (error) {

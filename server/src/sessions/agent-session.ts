@@ -14,6 +14,7 @@ import {
   step,
 } from './session.ts';
 import type { LinkFrame, LinkSnapshot } from './trace.ts';
+import { TRUST_CAPABILITY } from './trust.ts';
 
 /** What a session asks of the service that owns it. */
 export interface SessionOwner {
@@ -76,6 +77,8 @@ export class AgentSession {
   policy: AgentPolicy | undefined;
   /** It takes Policy, EventAck and ResetMonitor. */
   takesPolicy = false;
+  /** It takes Trust. */
+  takesTrust = false;
   /** What the agent has in hand. */
   readonly load = new Load();
   /** What came of its output and is not committed. */
@@ -145,6 +148,7 @@ export class AgentSession {
         this.load.hello(kind.value);
         this.resendsOutput = kind.value.capabilities.includes(OUTPUT_RESEND_CAPABILITY);
         this.takesPolicy = kind.value.capabilities.includes(EVENTS_CAPABILITY);
+        this.takesTrust = kind.value.capabilities.includes(TRUST_CAPABILITY);
         this.input({ kind: 'hello', protocolMin: kind.value.protocolMin, protocolMax: kind.value.protocolMax });
         break;
       case 'heartbeat':

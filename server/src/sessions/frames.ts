@@ -73,6 +73,10 @@ export function frameDetail(kind: Kind): string {
       return `${kind.value.overrides.length} overrides`;
     case 'resetMonitor':
       return `${kind.value.packName}/${kind.value.monitorName} ${kind.value.instance}`.trimEnd();
+    case 'trust':
+      return `issuer=${shortDigest(kind.value.issuer)}`;
+    case 'trustReport':
+      return `issuer=${shortDigest(kind.value.issuer)} trusts ${abbreviate(kind.value.authorities.map(shortDigest))}`;
     default:
       return kind satisfies never;
   }

@@ -13,6 +13,7 @@ const KINDS = {
     'goodbye',
     'unsupported',
     'event_batch',
+    'trust_report',
   ],
   down: [
     'unknown',
@@ -29,6 +30,7 @@ const KINDS = {
     'event_ack',
     'policy',
     'reset_monitor',
+    'trust',
   ],
 } as const;
 

@@ -62,11 +62,13 @@ function replica(given: { owed?: Partial<SessionsDeps['owed']>; store?: Partial<
     ...given.store,
   };
   const none = () => {};
+  const trust = { caPem: 'PEM', issuer: 'aa' };
   const sessions = createSessions(
     {
       store,
       desk,
       events: { take: none },
+      trust: { current: () => trust, reported: (_agentId, { issuer }) => issuer !== trust.issuer },
       owed: {
         openAt: async () => ({ open: [], waiting: [] }),
         takeQueued: async () => [],

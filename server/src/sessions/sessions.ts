@@ -3,6 +3,7 @@ import { PROTOCOL_MAX, PROTOCOL_MIN } from '@openline/proto/limits';
 import type { Attributes } from '../agents/selector.ts';
 import type { Clock } from '../clock.ts';
 import { createGroupCommit } from '../db/group-commit.ts';
+import type { TrustDesk } from '../enrollment/authority/trust-desk.ts';
 import type { EventDesk } from '../events/event-desk.ts';
 import type { Policies } from '../policy/policies.ts';
 import type { DispatchDesk } from '../runs/desk.ts';
@@ -19,6 +20,7 @@ import { ResultAcks } from './result-acks.ts';
 import { type CloseCode, contest, type SessionPolicy } from './session.ts';
 import type { Opened, SessionStore } from './session-store.ts';
 import { type Stage, StageTimer } from './stages.ts';
+import { TRUST_CAPABILITY, trustReportOf } from './trust.ts';
 import { createUplink } from './uplink.ts';
 import type { LineWatcher } from './watcher.ts';
 
@@ -29,6 +31,7 @@ export interface SessionsDeps {
   readonly owed: Pick<OwedStore, 'openAt' | 'takeQueued' | 'orders'>;
   readonly policies: Pick<Policies, 'of'>;
   readonly watcher: LineWatcher;
+  readonly trust: Pick<TrustDesk, 'current' | 'reported'>;
   /** The encoded PacksWanted. */
   packsWanted(): Buffer;
   readonly clock: Clock;
@@ -81,6 +84,8 @@ export interface Sessions extends AgentLines {
   /** A dispatch has ended, and that is committed. */
   ended(runId: string, agentId: string): void;
   packsChanged(): void;
+  /** Another authority signs, or others are to be trusted. */
+  trustChanged(): void;
   /** Another policy may hold on these. */
   policiesChanged(agents: readonly Attributes[]): void;
   /** Those with a ready session. */
@@ -97,6 +102,9 @@ const TICK_MS = 1_000;
 const FLUSH_TIMEOUT_MS = 2_000;
 /** Writes of one turn of the event loop: a broadcast to the whole fleet must not stop the others. */
 const WRITES_PER_TURN = 400;
+const LEAST_RENEWAL_MS = 1_000;
+/** A renewal costs a signature and an update of a row. */
+const RENEWAL_MS_PER_AGENT = 5;
 
 export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sessions {
   const { store, desk, clock, log, observe } = deps;
@@ -132,7 +140,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     agents: () => readyCount,
     onRefused: observe.outputRefused,
   });
-  const uplink = createUplink({ store, desk, output, events: deps.events, clock, log, stages });
+  const uplink = createUplink({ store, desk, output, events: deps.events, trust: deps.trust, clock, log, stages });
   const acks = new ResultAcks(sendAcks);
 
   const owner: SessionOwner = {
@@ -153,7 +161,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       session.output.grant(outputWindowBytes);
       const value = {
         protocol: Math.min(hello.protocolMax, PROTOCOL_MAX),
-        capabilities: [EVENTS_CAPABILITY],
+        capabilities: [EVENTS_CAPABILITY, TRUST_CAPABILITY],
         agentId: session.agentId,
         agentName: agent.name,
         sessionEpoch: BigInt(session.epoch),
@@ -167,6 +175,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       session.send(deps.packsWanted(), 'control');
       session.agentName = agent.name;
       named.set(agent.name, session);
+      if (session.takesTrust && deps.trust.reported(session.agentId, trustReportOf(hello.trust)))
+        session.send(trustMessage(), 'control');
       readyCount++;
       observe.opened(readyCount);
       log.info(
@@ -308,6 +318,14 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     turn();
   }
 
+  function trustMessage(): Buffer {
+    const { caPem, issuer } = deps.trust.current();
+    // So that the certificates of a whole fleet are not renewed in one moment.
+    const renewWithinMs = LEAST_RENEWAL_MS + readyCount * RENEWAL_MS_PER_AGENT;
+    const value = { caPem, issuer: Buffer.from(issuer, 'hex'), renewWithinMs };
+    return encode({ kind: { $case: 'trust', value } });
+  }
+
   function sendAcks(byAgent: ReadonlyMap<string, string[]>): void {
     const batch = [...byAgent];
     const turn = () => {
@@ -399,6 +417,12 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     packsChanged() {
       const message = deps.packsWanted();
       broadcast([...holders.keys()], (session) => session.send(message, 'control'));
+    },
+    trustChanged() {
+      const message = trustMessage();
+      broadcast([...holders.keys()], (session) => {
+        if (session.takesTrust) session.send(message, 'control');
+      });
     },
     policiesChanged(agents) {
       for (const agent of agents) {

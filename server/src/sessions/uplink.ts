@@ -1,6 +1,7 @@
 import type { AgentMessage } from '@openline/proto/agent';
 import type { Clock } from '../clock.ts';
 import { createGroupCommit } from '../db/group-commit.ts';
+import type { TrustDesk } from '../enrollment/authority/trust-desk.ts';
 import type { EventDesk } from '../events/event-desk.ts';
 import type { DispatchDesk } from '../runs/desk.ts';
 import type { AgentSession } from './agent-session.ts';
@@ -10,12 +11,14 @@ import type { OutputFlow } from './output-flow.ts';
 import type { PackStateRecord, SessionStore } from './session-store.ts';
 import type { SessionLog } from './sessions.ts';
 import type { StageTimer } from './stages.ts';
+import { trustReportOf } from './trust.ts';
 
 export interface UplinkDeps {
   readonly store: Pick<SessionStore, 'packStates'>;
   readonly desk: Pick<DispatchDesk, 'change'>;
   readonly output: Pick<OutputFlow, 'arrived'>;
   readonly events: Pick<EventDesk, 'take'>;
+  readonly trust: Pick<TrustDesk, 'reported'>;
   readonly clock: Clock;
   readonly log: SessionLog;
   readonly stages: StageTimer;
@@ -26,7 +29,7 @@ const MAX_CODE_CHARS = 64;
 const MAX_REASON_CHARS = 2_000;
 
 /** Takes what ready sessions say to the domain that it concerns. Nothing here waits: it runs within the read of the stream. */
-export function createUplink({ store, desk, output, events, clock, log, stages }: UplinkDeps): {
+export function createUplink({ store, desk, output, events, trust, clock, log, stages }: UplinkDeps): {
   deliver(session: AgentSession, message: NonNullable<AgentMessage['kind']>): void;
   /** Nothing is waiting to be stored. */
   idle(): Promise<void>;
@@ -95,6 +98,9 @@ export function createUplink({ store, desk, output, events, clock, log, stages }
           else events.take(batch);
           return;
         }
+        case 'trustReport':
+          trust.reported(agentId, trustReportOf(message.value));
+          return;
         case 'unsupported':
           log.warn({ agentId, note: message.value.note.slice(0, MAX_SHOWN_CHARS) }, 'agent did not know a message');
           return;

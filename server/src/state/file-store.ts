@@ -17,19 +17,27 @@ export function createFileStateStore(dataDir: string): StateStore {
     }
   }
 
+  async function replace(item: StateItem, change: Parameters<StateStore['update']>[1]): Promise<string> {
+    const kept = read(item);
+    const next = await change(kept);
+    if (next === kept) return next;
+    try {
+      mkdirSync(dirname(fileOf(item)), { recursive: true, mode: 0o700 });
+      writeFileAtomic(fileOf(item), next);
+    } catch (cause) {
+      throw unavailable(fileOf(item), cause);
+    }
+    return next;
+  }
+
+  let underWay: Promise<unknown> = Promise.resolve();
   return {
     read: async (item) => read(item),
-    async update(item, change) {
-      const kept = read(item);
-      const next = await change(kept);
-      if (next === kept) return next;
-      try {
-        mkdirSync(dirname(fileOf(item)), { recursive: true, mode: 0o700 });
-        writeFileAtomic(fileOf(item), next);
-      } catch (cause) {
-        throw unavailable(fileOf(item), cause);
-      }
-      return next;
+    update(item, change) {
+      // One after the other: each begins with what the one before has written.
+      const done = underWay.then(() => replace(item, change));
+      underWay = done.catch(() => {});
+      return done;
     },
   };
 }

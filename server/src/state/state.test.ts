@@ -80,6 +80,17 @@ describe.each(STORES)('the state in %s', (_where, open) => {
     expect(await store.read('adminToken')).toBe('one\nzwei – ✓\n');
   });
 
+  it('loses none of the changes that are made at once', async () => {
+    const store = await open();
+    const append = (letter: string) =>
+      store.update('authority', async (kept = '') => {
+        await new Promise((resolve) => setImmediate(resolve));
+        return kept + letter;
+      });
+    await Promise.all(['a', 'b', 'c'].map(append));
+    expect([...((await store.read('authority')) ?? '')].sort()).toEqual(['a', 'b', 'c']);
+  });
+
   it('keeps an empty text: somebody wants none', async () => {
     const store = await open();
     await store.update('packKey', () => '');

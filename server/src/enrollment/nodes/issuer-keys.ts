@@ -51,6 +51,8 @@ export function createIssuerAttestor(config: RemoteCluster): NodeAttestor {
 
   return {
     async attest(token) {
+      // A file may have been replaced; what was discovered follows by itself.
+      if (config.jwksFile !== undefined) keys = undefined;
       keys ??= findKeys();
       const verified = await keys
         .catch((cause: unknown) => {

@@ -131,5 +131,5 @@ const certificateAuthorityThatIssuesNothing = {
   caHash: '',
   trustDomain: '',
   issueForAgent: () => Promise.reject(new Error('nothing is issued')),
-  serverIdentity: () => Promise.reject(new Error('nothing is issued')),
+  material: { certificatePem: '', keyPem: '', caPem: '', signersPem: [] },
 };

@@ -9,12 +9,12 @@ import {
 } from '@openline/proto/agent';
 import { type ErrorCode, OpenlineError } from '@openline/proto/errors';
 import { MAX_AGENT_MESSAGE_BYTES, MAX_SERVER_MESSAGE_BYTES } from '@openline/proto/limits';
-import type { EnrollmentService } from '../../enrollment/enrollment.ts';
+import type { EnrollmentService, TlsMaterial } from '../../enrollment/enrollment.ts';
 import type { PackService } from '../../packs/pack-service.ts';
 import type { AgentSession } from '../agent-session.ts';
 import type { Link } from '../link.ts';
 import type { SessionLog } from '../sessions.ts';
-import { type Connection, listenTls, type TlsListener, type TlsMaterial } from './tls-listener.ts';
+import { type Connection, listenTls, type TlsListener } from './tls-listener.ts';
 
 export interface LinkServerDeps {
   readonly enrollment: EnrollmentService;
@@ -23,7 +23,8 @@ export interface LinkServerDeps {
   isConnected(agentId: string): boolean;
   readonly log: SessionLog;
   readonly trustDomain: string;
-  readonly caPem: string;
+  /** What a peer must trust now, PEM. */
+  caPem(): string;
   trustedPackKeys(): string[];
   onHandshake(outcome: 'ok' | 'failed' | 'abandoned'): void;
   onRefused(code: ErrorCode): void;
@@ -204,13 +205,13 @@ export async function startLinkServer(
         // A node that proves itself anew over its link keeps it.
         if (connection.identity.kind === 'agent' && connection.identity.agentId === enrolled.agentId)
           connection.certificateExpiresUnixMs = enrolled.notAfter.getTime();
-        return { ...enrolled, caPem: deps.caPem, trustedPackKeys: deps.trustedPackKeys() };
+        return { ...enrolled, caPem: deps.caPem(), trustedPackKeys: deps.trustedPackKeys() };
       },
     ),
     renew: unary('Renew', async ({ csrDer }: RenewRequest, connection): Promise<RenewResponse> => {
       const issued = await deps.enrollment.renew(agentIdOf(connection), csrDer);
       connection.certificateExpiresUnixMs = issued.notAfter.getTime();
-      return { certificatePem: issued.certificatePem, caPem: deps.caPem };
+      return { certificatePem: issued.certificatePem, caPem: deps.caPem() };
     }),
     fetchPack: unary('FetchPack', async ({ digest }: FetchPackRequest, connection): Promise<FetchPackResponse> => {
       // Within a session only: a certificate alone may be that of an agent that was revoked.

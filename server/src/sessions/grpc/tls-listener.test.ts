@@ -17,10 +17,15 @@ it('an agents’ port that another program has is named, as the key that sets it
   const { port } = other.address() as AddressInfo;
 
   const deps = { state: createFileStateStore(dataDir), now: () => new Date() };
-  const ca = await openCertificateAuthority(deps, { dataDir, agentCertificateTtlMs: 60_000 });
-  const material = { ...(await ca.serverIdentity(['localhost'])), caPem: ca.caPem };
+  const ca = await openCertificateAuthority(deps, {
+    dataDir,
+    agentCertificateTtlMs: 60_000,
+    advertise: ['localhost'],
+    overlapMs: 0,
+    longestLifeMs: 60_000,
+  });
   const nobody = { trustDomain: ca.trustDomain, onConnection: () => {}, onHandshake: () => {} };
-  await expect(listenTls({ host: '127.0.0.1', port }, material, nobody)).rejects.toMatchObject({
+  await expect(listenTls({ host: '127.0.0.1', port }, ca.material, nobody)).rejects.toMatchObject({
     code: 'PORT_IN_USE',
     message: expect.stringContaining('agentListen'),
   });

@@ -1,6 +1,8 @@
+import { type KeyObject, X509Certificate } from 'node:crypto';
 import { type AddressInfo, createServer as createNetServer, type Socket } from 'node:net';
 import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { type ErrorCode, OpenlineError } from '@openline/proto/errors';
+import type { TlsMaterial } from '../../enrollment/enrollment.ts';
 
 /** A TLS connection of somebody, perhaps an agent. */
 export interface Connection {
@@ -27,12 +29,6 @@ export type Identity =
       readonly code: Extract<ErrorCode, 'CERTIFICATE_MISSING' | 'CERTIFICATE_EXPIRED'>;
       readonly why: string;
     };
-
-export interface TlsMaterial {
-  readonly certificatePem: string;
-  readonly keyPem: string;
-  readonly caPem: string;
-}
 
 export interface TlsListenerDeps {
   readonly trustDomain: string;
@@ -72,6 +68,7 @@ export async function listenTls(
   const sockets = new Set<Socket>();
   const waiting: Socket[] = [];
   const underHandshake = new Set<string>();
+  let signers = signerKeys(material);
 
   const tls = createTlsServer({
     ...contextOptions(material),
@@ -124,7 +121,7 @@ export async function listenTls(
       return;
     }
     const raw = rawSockets.get(key);
-    const { identity, expiresUnixMs } = identityOf(socket, deps.trustDomain);
+    const { identity, expiresUnixMs } = identityOf(socket, deps.trustDomain, signers);
     const connection: Connection = {
       remoteAddress: key,
       tlsProtocol: socket.getProtocol() ?? '',
@@ -165,7 +162,10 @@ export async function listenTls(
   return {
     port: (net.address() as AddressInfo).port,
     connection: (remoteAddress) => connections.get(remoteAddress),
-    setMaterial: (next) => tls.setSecureContext(contextOptions(next)),
+    setMaterial(next) {
+      tls.setSecureContext(contextOptions(next));
+      signers = signerKeys(next);
+    },
     stopAccepting: () => void net.close(),
     destroyAll() {
       for (const socket of sockets) socket.destroy();
@@ -174,8 +174,13 @@ export async function listenTls(
 }
 
 function contextOptions({ certificatePem, keyPem, caPem }: TlsMaterial): SecureContextOptions {
-  // The whole chain goes out, so that a newcomer can find the CA that it was told to expect.
-  return { cert: `${certificatePem.trim()}\n${caPem}`, key: keyPem, ca: caPem };
+  return { cert: certificatePem, key: keyPem, ca: caPem };
+}
+
+/** Of those who may have signed a certificate of an agent; none where every root signs for us alone, and TLS has checked enough. */
+function signerKeys({ caPem, signersPem }: TlsMaterial): readonly KeyObject[] {
+  if (signersPem.every((signer) => caPem.includes(signer))) return [];
+  return signersPem.map((signer) => new X509Certificate(signer).publicKey);
 }
 
 function addressOf(socket: { remoteAddress?: string | undefined; remotePort?: number | undefined }): string {
@@ -184,13 +189,21 @@ function addressOf(socket: { remoteAddress?: string | undefined; remotePort?: nu
   return address.includes(':') ? `[${address}]:${socket.remotePort}` : `${address}:${socket.remotePort}`;
 }
 
-function identityOf(socket: TLSSocket, trustDomain: string): { identity: Identity; expiresUnixMs: number } {
+function identityOf(
+  socket: TLSSocket,
+  trustDomain: string,
+  signers: readonly KeyObject[],
+): { identity: Identity; expiresUnixMs: number } {
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) return { identity: { kind: 'none' }, expiresUnixMs: Number.POSITIVE_INFINITY };
   if (!socket.authorized) {
     const why = String(socket.authorizationError);
     const code = why === 'CERT_HAS_EXPIRED' ? 'CERTIFICATE_EXPIRED' : 'CERTIFICATE_MISSING';
     return { identity: { kind: 'refused', code, why }, expiresUnixMs: 0 };
+  }
+  if (signers.length > 0 && !signers.some((key) => certificate.verify(key))) {
+    const why = 'another authority below the same root signed the certificate';
+    return { identity: { kind: 'refused', code: 'CERTIFICATE_MISSING', why }, expiresUnixMs: 0 };
   }
   const names = certificate.subjectAltName?.split(', ') ?? [];
   const prefix = `URI:spiffe://${trustDomain}/agent/`;

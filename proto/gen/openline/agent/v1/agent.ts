@@ -223,6 +223,7 @@ export interface AgentMessage {
     | { $case: "goodbye"; value: Goodbye }
     | { $case: "unsupported"; value: Unsupported }
     | { $case: "eventBatch"; value: EventBatch }
+    | { $case: "trustReport"; value: TrustReport }
     | undefined;
 }
 
@@ -251,6 +252,8 @@ export interface Hello {
    */
   capacity: number;
   queueLimit: number;
+  /** With the capability "trust". */
+  trust?: TrustReport | undefined;
 }
 
 export interface Hello_LabelsEntry {
@@ -261,6 +264,13 @@ export interface Hello_LabelsEntry {
 export interface Hello_FactsEntry {
   key: string;
   value: string;
+}
+
+/** Whom the agent trusts, and who signed its certificate. Also after each change of that, to a server with the capability "trust". */
+export interface TrustReport {
+  /** SHA-256 of the SubjectPublicKeyInfo of each authority that it would know a server by. */
+  authorities: Buffer[];
+  issuer: Buffer;
 }
 
 export interface HeldPack {
@@ -526,6 +536,7 @@ export interface ServerMessage {
     | { $case: "eventAck"; value: EventAck }
     | { $case: "policy"; value: Policy }
     | { $case: "resetMonitor"; value: ResetMonitor }
+    | { $case: "trust"; value: Trust }
     | undefined;
 }
 
@@ -541,6 +552,16 @@ export interface Welcome {
   /** How many bytes of output may be under way, not yet acknowledged, over all dispatches of this agent. */
   outputWindowBytes: number;
   serverUnixMs: bigint;
+}
+
+/** Only to agents with the capability "trust". */
+export interface Trust {
+  /** The authorities that vouch for servers from now on, PEM. Replaces what the agent holds, which then says so (TrustReport). */
+  caPem: string;
+  /** Who signs certificates of agents now: SHA-256 of its SubjectPublicKeyInfo. A certificate of another is renewed, */
+  issuer: Buffer;
+  /** at a random moment within this time. */
+  renewWithinMs: number;
 }
 
 export interface HeartbeatAck {
@@ -1131,6 +1152,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "eventBatch":
         EventBatch.encode(message.kind.value, writer.uint32(66).fork()).join();
         break;
+      case "trustReport":
+        TrustReport.encode(message.kind.value, writer.uint32(74).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1212,6 +1236,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.kind = { $case: "eventBatch", value: EventBatch.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.kind = { $case: "trustReport", value: TrustReport.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1278,6 +1310,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         }
         break;
       }
+      case "trustReport": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "trustReport", value: TrustReport.fromPartial(object.kind.value) };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -1298,6 +1336,7 @@ function createBaseHello(): Hello {
     openRunIds: [],
     capacity: 0,
     queueLimit: 0,
+    trust: undefined,
   };
 }
 
@@ -1341,6 +1380,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.queueLimit !== 0) {
       writer.uint32(104).uint32(message.queueLimit);
+    }
+    if (message.trust !== undefined) {
+      TrustReport.encode(message.trust, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -1468,6 +1510,14 @@ export const Hello: MessageFns<Hello> = {
             message.queueLimit = reader.uint32();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.trust = TrustReport.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1514,6 +1564,9 @@ export const Hello: MessageFns<Hello> = {
     message.openRunIds = object.openRunIds?.map((e) => e) || [];
     message.capacity = object.capacity ?? 0;
     message.queueLimit = object.queueLimit ?? 0;
+    message.trust = (object.trust !== undefined && object.trust !== null)
+      ? TrustReport.fromPartial(object.trust)
+      : undefined;
     return message;
   },
 };
@@ -1648,6 +1701,73 @@ export const Hello_FactsEntry: MessageFns<Hello_FactsEntry> = {
     const message = createBaseHello_FactsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseTrustReport(): TrustReport {
+  return { authorities: [], issuer: Buffer.alloc(0) };
+}
+
+export const TrustReport: MessageFns<TrustReport> = {
+  encode(message: TrustReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.authorities) {
+      writer.uint32(10).bytes(v!);
+    }
+    if (message.issuer.length !== 0) {
+      writer.uint32(18).bytes(message.issuer);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TrustReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTrustReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.authorities.push(Buffer.from(reader.bytes()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.issuer = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TrustReport>): TrustReport {
+    return TrustReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TrustReport>): TrustReport {
+    const message = createBaseTrustReport();
+    message.authorities = object.authorities?.map((e) => e) || [];
+    message.issuer = object.issuer ?? Buffer.alloc(0);
     return message;
   },
 };
@@ -4181,6 +4301,9 @@ export const ServerMessage: MessageFns<ServerMessage> = {
       case "resetMonitor":
         ResetMonitor.encode(message.kind.value, writer.uint32(106).fork()).join();
         break;
+      case "trust":
+        Trust.encode(message.kind.value, writer.uint32(114).fork()).join();
+        break;
     }
     return writer;
   },
@@ -4302,6 +4425,14 @@ export const ServerMessage: MessageFns<ServerMessage> = {
             message.kind = { $case: "resetMonitor", value: ResetMonitor.decode(reader, reader.uint32()) };
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.kind = { $case: "trust", value: Trust.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4395,6 +4526,12 @@ export const ServerMessage: MessageFns<ServerMessage> = {
       case "resetMonitor": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "resetMonitor", value: ResetMonitor.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "trust": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "trust", value: Trust.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -4557,6 +4694,85 @@ export const Welcome: MessageFns<Welcome> = {
     message.serverUnixMs = (object.serverUnixMs !== undefined && object.serverUnixMs !== null)
       ? BigInt(object.serverUnixMs)
       : 0n;
+    return message;
+  },
+};
+
+function createBaseTrust(): Trust {
+  return { caPem: "", issuer: Buffer.alloc(0), renewWithinMs: 0 };
+}
+
+export const Trust: MessageFns<Trust> = {
+  encode(message: Trust, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.caPem !== "") {
+      writer.uint32(10).string(message.caPem);
+    }
+    if (message.issuer.length !== 0) {
+      writer.uint32(18).bytes(message.issuer);
+    }
+    if (message.renewWithinMs !== 0) {
+      writer.uint32(24).uint32(message.renewWithinMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Trust {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTrust();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.caPem = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.issuer = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.renewWithinMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Trust>): Trust {
+    return Trust.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Trust>): Trust {
+    const message = createBaseTrust();
+    message.caPem = object.caPem ?? "";
+    message.issuer = object.issuer ?? Buffer.alloc(0);
+    message.renewWithinMs = object.renewWithinMs ?? 0;
     return message;
   },
 };

@@ -1,0 +1,64 @@
+import 'reflect-metadata';
+import { webcrypto } from 'node:crypto';
+import * as x509 from '@peculiar/x509';
+import { readSigner } from '../authority/signer.ts';
+import { privateKeyPem } from '../x509.ts';
+
+const DAY_MS = 86_400_000;
+const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+const RSA = {
+  name: 'RSASSA-PKCS1-v1_5',
+  hash: 'SHA-256',
+  modulusLength: 2048,
+  publicExponent: new Uint8Array([1, 0, 1]),
+} as const;
+
+export interface TestAuthority {
+  readonly caPem: string;
+  readonly keyPem: string;
+  readonly keys: webcrypto.CryptoKeyPair;
+  readonly certificate: x509.X509Certificate;
+}
+
+/** @param by who signs it; undefined: it signs itself */
+export async function makeAuthority(
+  name: string,
+  startMs: number,
+  by?: TestAuthority,
+  keys?: webcrypto.CryptoKeyPair,
+): Promise<TestAuthority> {
+  const algorithm = name.includes('RSA') ? RSA : EC;
+  const own = keys ?? (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']));
+  const signingKey = by?.keys.privateKey ?? own.privateKey;
+  const certificate = await x509.X509CertificateGenerator.create({
+    subject: `CN=${name}`,
+    issuer: by?.certificate.subject ?? `CN=${name}`,
+    notBefore: new Date(startMs - DAY_MS),
+    notAfter: new Date(startMs + 300 * DAY_MS),
+    signingAlgorithm: { ...signingKey.algorithm, name: signingKey.algorithm.name, hash: 'SHA-256' },
+    publicKey: own.publicKey,
+    signingKey,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
+    ],
+  });
+  const caPem = `${certificate.toString('pem').trimEnd()}\n`;
+  return { caPem, keyPem: await privateKeyPem(own.privateKey), keys: own, certificate };
+}
+
+/** A root (RSA, as companies have them) with an authority below it, and one that signed itself, also after a renewal with the same key. */
+export async function givenAuthority(startMs: number) {
+  const root = await makeAuthority('Company Root RSA', startMs);
+  const below = await makeAuthority('Openline CA of the company', startMs, root);
+  const alone = await makeAuthority('cert-manager', startMs);
+  const again = await makeAuthority('cert-manager', startMs + DAY_MS, undefined, alone.keys);
+  const signerOf = ({ caPem, keyPem }: TestAuthority, rootsPem?: string) =>
+    readSigner({ certificatesPem: caPem, keyPem, rootsPem });
+  return {
+    intermediate: await signerOf(below, root.caPem),
+    selfSigned: await signerOf(alone),
+    renewed: await signerOf(again),
+    root: { ...root, signer: await signerOf(root) },
+  };
+}
