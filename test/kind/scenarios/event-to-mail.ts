@@ -57,7 +57,7 @@ export const eventToMail: Scenario = {
         const patience = { timeoutMs: DECLARED_WITHIN_MS, intervalMs: 2_000 };
         const has = async (): Promise<boolean> =>
           (await release.openline`channels list`).includes('kind-mail') &&
-          (await release.openline`subscriptions list`).includes('kind-oncall');
+          (await release.openline`subscriptions`).includes('kind-oncall');
         await eventually(has, { what: 'channel and subscription', ...patience });
       }),
       step('utility/create-test-event on a node raises a critical alert that names it', async () => {
