@@ -13,7 +13,8 @@ export const readPackHere: ReadPack = async (content, fileName) => {
 /** The first argument of an agent process that only reads a pack. */
 export const READ_PACK = '--read-pack';
 
-const TIMEOUT_MS = 30_000;
+/** Bounds a parser that runs away. Not a measure: a node that starts many pods at once was seen to take more than half a minute. */
+const TIMEOUT_MS = 180_000;
 const HEAP_MIB = 256;
 
 interface Request {
