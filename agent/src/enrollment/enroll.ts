@@ -4,6 +4,7 @@ import { credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { AgentServiceClient, type EnrollResponse } from '@openline/proto/agent';
 import { ERROR_CODE_METADATA, type ErrorCode, isErrorCode, OpenlineError } from '@openline/proto/errors';
 import { backoffMs } from '../link/backoff.ts';
+import { closedForGood } from '../link/closed-for-good.ts';
 import { CHANNEL_OPTIONS, causeOf } from '../link/stream.ts';
 import type { Clock } from '../tasks/clock.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -81,7 +82,7 @@ async function enrollAt(deps: EnrollDeps, config: EnrollConfig, host: string, po
   const csrDer = makeRequest(keyPem);
   const client = new AgentServiceClient(
     hostPort(host, port),
-    credentials.createSsl(Buffer.from(pinnedCaPem)),
+    closedForGood(credentials.createSsl(Buffer.from(pinnedCaPem))),
     CHANNEL_OPTIONS,
   );
   try {

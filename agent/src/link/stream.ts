@@ -5,6 +5,7 @@ import { createEncoder } from '@openline/proto/encoder';
 import { ERROR_CODE_METADATA } from '@openline/proto/errors';
 import { MAX_SERVER_MESSAGE_BYTES } from '@openline/proto/limits';
 import type { Identity } from '../enrollment/identity.ts';
+import { closedForGood } from './closed-for-good.ts';
 import type { EndCause } from './link-machine.ts';
 
 export interface StreamEvents {
@@ -70,7 +71,7 @@ const encode = createEncoder(AgentMessage);
 
 /** Opens a channel for this one stream; it is given up with it, since grpc-js has no connect timeout of its own. */
 export const openStream: OpenStream = (address, identity, events) => {
-  const client = new AgentServiceClient(address, credentialsOf(identity), CHANNEL_OPTIONS);
+  const client = new AgentServiceClient(address, closedForGood(credentialsOf(identity)), CHANNEL_OPTIONS);
   const { path, responseDeserialize } = AgentServiceService.connect;
   const call = client.makeBidiStreamRequest(path, encode, responseDeserialize);
   let over = false;
