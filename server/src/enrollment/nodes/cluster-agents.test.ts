@@ -1,9 +1,13 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { setImmediate as turn } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
 import { withTestDatabase } from '../../db/testing.ts';
 import type { ClusterNode } from '../../kubernetes/node-directory.ts';
 import { createClusterAgents } from './cluster-agents.ts';
 
 const db = withTestDatabase();
+// Before the database goes: who is refused by one that is gone would try for ever.
+let stop = () => {};
+afterEach(() => stop());
 
 /** Agents of the nodes a, b, c of this cluster and of d of another one; uids are the names in capitals. */
 async function setUp() {
@@ -27,7 +31,7 @@ async function setUp() {
   const agents = createClusterAgents({
     db: db.kysely,
     cluster: 'local',
-    clock: { sleep: async () => {} },
+    clock: { sleep: () => turn() },
     log: { error: (fields: object) => errors.push(fields) },
     nodes: () => nodes,
     async isGone(name, uid) {
@@ -41,7 +45,7 @@ async function setUp() {
       await db.pool.query('update agents set revoked_at = now() where id = $1', [id]);
     },
   });
-  onTestFinished(() => agents.stop());
+  stop = agents.stop;
   const set = (name: string, labels: Record<string, string> = {}) =>
     nodes.set(name.toUpperCase(), { uid: name.toUpperCase(), name, labels });
   const labelsOf = async (name: string) =>
