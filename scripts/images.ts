@@ -1,5 +1,5 @@
-// `npm run images -- [--tag TAG] [--registry HOST/PATH] [--base IMAGE] [--runtime IMAGE] [--platform LIST]`: builds the images of server and agent with the docker
-// on the PATH, whichever it is. With more than one platform it needs buildx.
+// `npm run images -- [--tag TAG] [--registry HOST/PATH] [--push] [--base IMAGE] [--runtime IMAGE] [--platform LIST]`: builds the images of server and agent
+// with the docker on the PATH, whichever it is. More than one platform (`linux/amd64,linux/arm64`) takes buildx, and a registry to push to.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ const { values } = parseArgs({
   options: {
     tag: { type: 'string', default: String(version) },
     registry: { type: 'string' },
+    push: { type: 'boolean', default: false },
     /** With Node in it, whose program is taken. */
     base: { type: 'string' },
     /** What the images are made on. */
@@ -21,10 +22,15 @@ const { values } = parseArgs({
   },
 });
 
+const severalPlatforms = values.platform?.includes(',') === true;
+if (severalPlatforms && !values.push) {
+  console.error('images for several platforms live in a registry only: give --registry and --push, or one platform');
+  process.exit(2);
+}
 for (const component of COMPONENTS) {
   const name = `${values.registry === undefined ? '' : `${values.registry}/`}openline/${component}:${values.tag}`;
   const args = [
-    ...(values.platform?.includes(',') ? ['buildx', 'build'] : ['build']),
+    ...(severalPlatforms ? ['buildx', 'build', '--push'] : ['build']),
     ...['--file', join(component, 'Dockerfile'), '--tag', name],
     ...['--build-arg', `VERSION=${version}`, '--build-arg', `REVISION=${git('rev-parse', 'HEAD') ?? 'unknown'}`],
     // Of the commit, so that the same commit makes the same image.
@@ -35,6 +41,11 @@ for (const component of COMPONENTS) {
     '.',
   ];
   console.log(`building ${name}`);
+  docker(args);
+  if (values.push && !severalPlatforms) docker(['push', name]);
+}
+
+function docker(args: readonly string[]): void {
   const { status, error } = spawnSync('docker', args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] });
   if (error !== undefined) {
     console.error(`docker could not be started: ${error.message}`);
