@@ -54,10 +54,15 @@ export const nodeDeleted: Scenario = {
 };
 
 /** A kubelet makes its node when it starts. */
-async function makeNode({ cluster }: Stage, node: string): Promise<void> {
-  // As the garbage collector of pods does a minute later. In the addresses of the new node they would reach nobody.
-  await cluster.kubectl`delete pods --all-namespaces --field-selector spec.nodeName=${node} --force --grace-period=0`;
+async function makeNode({ cluster, release }: Stage, node: string): Promise<void> {
   await cluster.onNode(node)`systemctl restart kubelet`;
   await cluster.kubectl`wait --for=create node/${node} --timeout=120s`;
   await cluster.kubectl`wait --for=condition=Ready node/${node} --timeout=120s`;
+  // The new node has other addresses than the old one. Pods of before cannot be reached: first those of the network go, then ours.
+  for (const namespace of ['kube-system', release.namespace]) {
+    await cluster.kubectl`delete pods -n ${namespace} --field-selector spec.nodeName=${node} --force --grace-period=0`;
+    for (const name of await cluster.names('daemonsets', '-n', namespace)) {
+      await cluster.kubectl`rollout status -n ${namespace} daemonset/${name} --timeout=120s`;
+    }
+  }
 }
