@@ -1,6 +1,12 @@
 import { type Outcome, print, printStep, type StepReport } from './report.ts';
 import type { Scenario, Stage, Step } from './scenario.ts';
 
+export interface Told {
+  done(step: StepReport): void;
+  /** Called before the teardown. */
+  atFailure(): Promise<void>;
+}
+
 /**
  * The steps of a scenario in their order; after one that failed the others are skipped. Then its teardown, whatever happened.
  * @param signal no further step is begun
@@ -10,7 +16,7 @@ export async function perform(
   scenario: Scenario,
   stage: Stage,
   signal: AbortSignal,
-  done: (step: StepReport) => void,
+  { done, atFailure }: Told,
 ): Promise<boolean> {
   print(`\n${scenario.name}: ${scenario.title}`);
   let failed = false;
@@ -25,6 +31,7 @@ export async function perform(
   for (const [index, step] of scenario.steps(stage).entries()) {
     await add({ ...step, title: `${String(index).padStart(2, '0')} ${step.title}` }, failed);
   }
+  if (failed && !signal.aborted) await atFailure();
   const { teardown } = scenario;
   if (teardown !== undefined) await add({ title: 'teardown', perform: () => teardown(stage) }, false);
   return failed;

@@ -44,10 +44,10 @@ export async function runAll(
   done: (step: StepReport) => void,
 ): Promise<void> {
   for (const scenario of scenarios) {
-    const failed = await perform(scenario, stage, signal, done);
-    if (!failed || signal.aborted) continue;
-    print(indent(await describeState(stage.cluster, [stage.release.namespace, ...(scenario.namespaces ?? [])])));
+    const namespaces = [stage.release.namespace, ...(scenario.namespaces ?? [])];
+    const atFailure = async (): Promise<void> => print(indent(await describeState(stage.cluster, namespaces)));
+    const failed = await perform(scenario, stage, signal, { done, atFailure });
     // Whatever it left is nothing that others should start from.
-    stage.release.forget();
+    if (failed) stage.release.forget();
   }
 }

@@ -28,19 +28,16 @@ export interface Service {
   readonly command: readonly string[];
   readonly port: number;
   readonly env?: Readonly<Record<string, string>>;
-  /** A namespace whose pods and Services it may list and watch. */
-  readonly mayView?: string;
 }
 
 /** One pod behind a Service of the same name; it may write to /data and /tmp. Resolves when its port answers. */
 export async function startService(cluster: Cluster, service: Service): Promise<void> {
-  const { namespace, name, port, mayView } = service;
+  const { namespace, name, port } = service;
   const metadata = { name, namespace, labels: { app: name } };
   await cluster.apply(
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
     { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: service.files },
     { apiVersion: 'v1', kind: 'Service', metadata, spec: { selector: { app: name }, ports: [{ port }] } },
-    ...(mayView === undefined ? [] : [viewer(service, mayView)]),
   );
   // Before its account is there, which follows the namespace, a pod is refused.
   await cluster.kubectl`wait -n ${namespace} --for=create serviceaccount/default --timeout=60s`;
@@ -75,16 +72,6 @@ export async function startService(cluster: Cluster, service: Service): Promise<
     },
   });
   await cluster.kubectl`wait -n ${namespace} --for=condition=Ready pod/${name} --timeout=120s`;
-}
-
-function viewer({ namespace, name }: Service, of: string): object {
-  return {
-    apiVersion: 'rbac.authorization.k8s.io/v1',
-    kind: 'RoleBinding',
-    metadata: { name: `${namespace}-${name}`, namespace: of },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'view' },
-    subjects: [{ kind: 'ServiceAccount', name: 'default', namespace }],
-  };
 }
 
 export async function removeNamespace({ kubectl }: Cluster, namespace: string): Promise<void> {

@@ -1,22 +1,34 @@
 import { eventually } from '../../harness/eventually.ts';
-import type { KubeObject } from '../cluster.ts';
+import type { Cluster, KubeObject } from '../cluster.ts';
 import { removeNamespace, startService } from '../pods/pods.ts';
 import { expectSame, type Scenario, step } from '../scenario.ts';
 
 const NAMESPACE = 'openline-prometheus';
 /** Debian's, in an image with nothing else. */
-const DOCKERFILE = `FROM node:24-bookworm-slim
+const DOCKERFILE = `FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends prometheus && rm -rf /var/lib/apt/lists/*
 `;
 
 interface Monitor extends KubeObject {
-  readonly metadata: KubeObject['metadata'] & { readonly namespace: string };
   readonly spec: {
     readonly selector: { readonly matchLabels: Readonly<Record<string, string>> };
-    readonly namespaceSelector?: { readonly matchNames?: readonly string[] };
     readonly endpoints?: readonly Endpoint[];
     readonly podMetricsEndpoints?: readonly Endpoint[];
   };
+}
+
+interface EndpointSlice extends KubeObject {
+  readonly ports: readonly { readonly name: string; readonly port: number }[];
+  readonly endpoints: readonly { readonly addresses: readonly string[] }[];
+}
+
+interface PodWithPorts extends KubeObject {
+  readonly spec: {
+    readonly containers: readonly {
+      readonly ports?: readonly { readonly name: string; readonly containerPort: number }[];
+    }[];
+  };
+  readonly status: { readonly podIP: string };
 }
 
 interface Endpoint {
@@ -53,19 +65,15 @@ export const prometheus: Scenario = {
         const image = `openline/test-prometheus:${release.tag}`;
         await cluster.commands.run('docker', ['build', '--tag', image, '-'], { stdin: DOCKERFILE, timeoutMs: 300_000 });
         await cluster.commands.run('kind', ['load', 'docker-image', image, '--name', cluster.name]);
-        const jobs = [
-          ...(await cluster.list<Monitor>('servicemonitors', '-n', release.namespace)).flatMap(serviceJobs),
-          ...(await cluster.list<Monitor>('podmonitors', '-n', release.namespace)).flatMap(podJobs),
-        ];
+        const config = { global: { scrape_interval: '2s' }, scrape_configs: await jobs(cluster, release.namespace) };
         await startService(cluster, {
           namespace: NAMESPACE,
           name: 'prometheus',
           image,
           // JSON is YAML.
-          files: { 'prometheus.yml': JSON.stringify({ global: { scrape_interval: '2s' }, scrape_configs: jobs }) },
+          files: { 'prometheus.yml': JSON.stringify(config) },
           command: ['prometheus', '--config.file=/app/prometheus.yml', '--storage.tsdb.path=/data'],
           port: 9090,
-          mayView: release.namespace,
         });
       }),
       step('every target is up: the server, and the agent of each node', async () => {
@@ -107,54 +115,48 @@ function definition(kind: string, plural: string): object {
   };
 }
 
-/** What the Prometheus operator makes of a ServiceMonitor, as far as ours goes. */
-function serviceJobs(monitor: Monitor): object[] {
-  return (monitor.spec.endpoints ?? []).map((endpoint, index) =>
-    job(
-      monitor,
-      endpoint,
-      `service/${monitor.metadata.name}/${index}`,
-      'endpoints',
-      '__meta_kubernetes_service_label_',
-      '__meta_kubernetes_endpoint_port_name',
-    ),
-  );
-}
-
-function podJobs(monitor: Monitor): object[] {
-  return (monitor.spec.podMetricsEndpoints ?? []).map((endpoint, index) =>
-    job(
-      monitor,
-      endpoint,
-      `pod/${monitor.metadata.name}/${index}`,
-      'pod',
-      '__meta_kubernetes_pod_label_',
-      '__meta_kubernetes_pod_container_port_name',
-    ),
-  );
-}
-
-function job(
-  { metadata, spec }: Monitor,
-  { port, path = '/metrics', scheme = 'http' }: Endpoint,
-  name: string,
-  role: string,
-  label: string,
-  portLabel: string,
-): object {
-  const keep = (source: string, regex: string): object => ({ action: 'keep', source_labels: [source], regex });
-  return {
-    job_name: name,
-    metrics_path: path,
-    scheme,
-    kubernetes_sd_configs: [
-      { role, namespaces: { names: spec.namespaceSelector?.matchNames ?? [metadata.namespace] } },
-    ],
-    relabel_configs: [
-      ...Object.entries(spec.selector.matchLabels).map(([key, value]) =>
-        keep(`${label}${key.replaceAll(/[^A-Za-z0-9_]/g, '_')}`, value),
-      ),
-      keep(portLabel, port),
-    ],
+/** What the Prometheus operator makes of a monitor, as far as ours goes. Debian's Prometheus cannot ask a cluster: the targets are looked up here. */
+async function jobs(cluster: Cluster, namespace: string): Promise<object[]> {
+  const job = async (monitor: Monitor, endpoint: Endpoint, targets: TargetsOf): Promise<object> => {
+    const { port, path = '/metrics', scheme = 'http' } = endpoint;
+    const labels = Object.entries(monitor.spec.selector.matchLabels).map(([key, value]) => `${key}=${value}`);
+    const found = await targets(cluster, ['-n', namespace, '-l', labels.join(',')], port);
+    return {
+      job_name: `${monitor.kind}/${monitor.metadata.name}/${port}`,
+      metrics_path: path,
+      scheme,
+      static_configs: [{ targets: found }],
+    };
   };
+  const ofServices = await cluster.list<Monitor>('servicemonitors', '-n', namespace);
+  const ofPods = await cluster.list<Monitor>('podmonitors', '-n', namespace);
+  return await Promise.all([
+    ...ofServices.flatMap((each) => (each.spec.endpoints ?? []).map((endpoint) => job(each, endpoint, behindServices))),
+    ...ofPods.flatMap((each) => (each.spec.podMetricsEndpoints ?? []).map((endpoint) => job(each, endpoint, inPods))),
+  ]);
 }
+
+/** @param where what selects the objects @returns `address:port` of each that has a port of this name */
+type TargetsOf = (cluster: Cluster, where: readonly string[], port: string) => Promise<string[]>;
+
+const behindServices: TargetsOf = async (cluster, where, port) => {
+  const services = await cluster.list('services', ...where);
+  const found: string[] = [];
+  for (const { metadata } of services) {
+    const of = ['-n', metadata.namespace ?? '', '-l', `kubernetes.io/service-name=${metadata.name}`];
+    for (const slice of await cluster.list<EndpointSlice>('endpointslices', ...of)) {
+      const addresses = slice.endpoints.flatMap((endpoint) => endpoint.addresses);
+      const ports = slice.ports.filter(({ name }) => name === port);
+      found.push(...ports.flatMap((each) => addresses.map((address) => `${address}:${each.port}`)));
+    }
+  }
+  return found;
+};
+
+const inPods: TargetsOf = async (cluster, where, port) => {
+  const pods = await cluster.list<PodWithPorts>('pods', ...where);
+  return pods.flatMap(({ spec, status }) => {
+    const ports = spec.containers.flatMap((container) => container.ports ?? []).filter(({ name }) => name === port);
+    return ports.map(({ containerPort }) => `${status.podIP}:${containerPort}`);
+  });
+};
