@@ -69,7 +69,22 @@ export function createTurnstile(): () => Promise<void> {
 }
 
 export function createLaunch(context: LaunchContext, spec: LaunchSpec): Launch {
-  return spec.ready.task.runner.kind === 'builtin' ? eventLaunch(context, spec) : processLaunch(context, spec);
+  const { runner } = spec.ready.task;
+  if (runner.kind !== 'builtin') return processLaunch(context, spec);
+  return runner.name === 'ping' ? pingLaunch(context, spec) : eventLaunch(context, spec);
+}
+
+/** The built-in `ping`, where it had to wait: for its pack, or for the first session. Otherwise it is answered without a launch. */
+function pingLaunch(context: LaunchContext, spec: LaunchSpec): Launch {
+  const collector = collectorOf(context, spec);
+
+  async function run(): Promise<void> {
+    spec.onStarted(undefined);
+    await collector.end();
+    spec.onEnded({ end: 'succeeded', code: '', reason: '' });
+  }
+
+  return { prepare() {}, start: () => void run(), stop() {}, discard() {} };
 }
 
 function processLaunch(context: LaunchContext, spec: LaunchSpec): Launch {

@@ -217,6 +217,18 @@ describe('the queue', () => {
     for (const id of ['a', 'b', 'c']) expect(await seen.result(id)).toMatchObject({ end: TaskEnd.TASK_END_SUCCEEDED });
   });
 
+  it('answers a ping that waited for its pack as any other', async () => {
+    const arrived = Promise.withResolvers<void>();
+    let here = false;
+    const it = await start({ lookup: () => (here ? ready(ping) : { kind: 'pending', settled: arrived.promise }) });
+    it.offer([offerOf('a', 'ping')]);
+    await until(() => seen.accepted('a') > 0);
+    here = true;
+    arrived.resolve();
+    expect(await seen.result('a')).toMatchObject({ end: TaskEnd.TASK_END_SUCCEEDED, reasonCode: '' });
+    expect(seen.started('a')).toBe(1);
+  });
+
   it('lets nobody wait beyond its time to live', async () => {
     const it = await start(tasksOf(shell('sleep 0.5')), { concurrency: 1 });
     it.offer([offerOf('a'), offerOf('b', 'shell', { expiresInMs: 50n }), offerOf('c', 'shell', { expiresInMs: 0n })]);
