@@ -5,7 +5,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { type ProcessExit, runProcess } from './run-process.ts';
 
 /** The process can write it and end although nobody reads. */
-const BYTES = 220_000;
+const BYTES = 150_000;
 
 it('what a process wrote is read to its end, however late we come to read it', async () => {
   const held: (() => void)[] = [];
