@@ -4,6 +4,7 @@ import { drain } from './drain.ts';
 import { eventToMail } from './event-to-mail.ts';
 import { externalDatabase } from './external-database.ts';
 import { helmTest } from './helm-test.ts';
+import { hostAccess } from './host-access.ts';
 import { install } from './install.ts';
 import { laptop } from './laptop.ts';
 import { nodeDeleted } from './node-deleted.ts';
@@ -20,6 +21,7 @@ export const SCENARIOS: readonly Scenario[] = [
   install,
   helmTest,
   nodeLabels,
+  hostAccess,
   laptop,
   eventToMail,
   refused,
