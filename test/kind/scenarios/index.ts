@@ -1,5 +1,6 @@
 import type { Scenario } from '../scenario.ts';
 import { agentsRestart } from './agents-restart.ts';
+import { caRotation } from './ca-rotation.ts';
 import { drain } from './drain.ts';
 import { eventToMail } from './event-to-mail.ts';
 import { externalDatabase } from './external-database.ts';
@@ -30,6 +31,7 @@ export const SCENARIOS: readonly Scenario[] = [
   agentsRestart,
   drain,
   nodeDeleted,
+  caRotation,
   prometheus,
   externalDatabase,
   restricted,
