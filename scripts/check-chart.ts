@@ -1,5 +1,6 @@
 // The Helm chart, without a cluster: `npm run check:chart`. Lints and renders it with the values of each file in ci/, and plays the specs in tests/.
-// Needs `helm` on the PATH, and its plugin `unittest` for the specs. Ends with counts for .ci/run when asked (--count FILE).
+// Needs `helm` on the PATH, and its plugin `unittest` for the specs. With --count FILE it writes
+// there, for .ci/run, how many passed, and what failed.
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,6 +13,7 @@ const chart = join(root, 'charts', 'openline');
 /** The oldest that the chart takes; a helm that was built without one has an older in mind. */
 const KUBE_VERSION = '1.32.0';
 const counts = { passed: 0, failed: 0, skipped: 0 };
+const failures: { title: string; why: string }[] = [];
 
 /** @returns what helm wrote, on either stream */
 async function helm(...args: string[]): Promise<{ ok: boolean; output: string }> {
@@ -26,6 +28,7 @@ async function helm(...args: string[]): Promise<{ ok: boolean; output: string }>
 
 function tell(outcome: keyof typeof counts, title: string, detail = ''): void {
   counts[outcome]++;
+  if (outcome === 'failed') failures.push({ title, why: detail });
   console.log(`${{ passed: 'ok     ', failed: 'FAILED ', skipped: 'skipped' }[outcome]} ${title}`);
   if (detail !== '') console.log(detail.replace(/^/gm, '        '));
 }
@@ -79,5 +82,5 @@ if (!(await helm('version')).ok) {
   if ((await helm('unittest', '--help')).ok) await check('helm unittest', 'unittest', chart);
   else tell('skipped', 'helm unittest: there is no such plugin (https://github.com/helm-unittest/helm-unittest)');
 }
-if (options.count !== undefined) await writeFile(options.count, JSON.stringify(counts));
+if (options.count !== undefined) await writeFile(options.count, JSON.stringify({ ...counts, failures }));
 process.exitCode = counts.failed > 0 ? 1 : 0;

@@ -1,4 +1,4 @@
-// Every check that needs no running system, one line each: `npm run check`. Ends with a JSON line count for .ci/run when asked (--count FILE).
+// Every check that needs no running system, one line each: `npm run check`. With --count FILE it writes there, for .ci/run, how many passed, and what failed.
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -82,6 +82,7 @@ const checks: Record<string, () => Promise<Outcome>> = {
 
 const { values: options } = parseArgs({ options: { count: { type: 'string' } } });
 const counts = { passed: 0, failed: 0, skipped: 0 };
+const failures: { title: string; why: string }[] = [];
 for (const [title, check] of Object.entries(checks)) {
   const startMs = performance.now();
   const outcome = await check();
@@ -89,7 +90,9 @@ for (const [title, check] of Object.entries(checks)) {
   const tookMs = Math.round(performance.now() - startMs);
   const mark = { passed: 'ok     ', skipped: 'skipped', failed: 'FAILED ' }[outcome.kind];
   console.log(`${mark} ${title} (${tookMs} ms)${outcome.kind === 'skipped' ? `: ${outcome.why}` : ''}`);
-  if (outcome.kind === 'failed') console.log(outcome.output.replace(/^/gm, '        '));
+  if (outcome.kind !== 'failed') continue;
+  console.log(outcome.output.replace(/^/gm, '        '));
+  failures.push({ title, why: outcome.output });
 }
-if (options.count !== undefined) await writeFile(options.count, JSON.stringify(counts));
+if (options.count !== undefined) await writeFile(options.count, JSON.stringify({ ...counts, failures }));
 process.exitCode = counts.failed > 0 ? 1 : 0;
