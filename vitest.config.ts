@@ -11,7 +11,7 @@ export default defineConfig({
           globalSetup: ['server/src/db/testing-cluster.ts', 'test/harness/whole-run.ts'],
           setupFiles: ['test/harness/each-file.ts'],
           // A bound, not a measure: other files run at the same time.
-          testTimeout: 30_000,
+          testTimeout: 60_000,
           // Vitest's own default leaves one processor idle: on two, that is half of them.
           maxWorkers: Math.max(2, availableParallelism()),
         },

@@ -336,7 +336,7 @@ describe('garbage on the port', () => {
     const agent = impostor();
     agent.hello();
     await agent.welcomed();
-    expect(performance.now() - startMs).toBeLessThan(5_000);
+    expect(performance.now() - startMs).toBeLessThan(12_000);
   });
 });
 

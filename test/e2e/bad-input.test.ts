@@ -173,10 +173,10 @@ describe('a regular expression that takes for ever', () => {
       await expect(server.operator.submit('slow/match', { parameters: { text: 'a'.repeat(50_000) } })).rejects.toThrow(
         '[PARAMETERS_INVALID]',
       );
-      expect(performance.now() - startMs).toBeLessThan(5_000);
+      expect(performance.now() - startMs).toBeLessThan(20_000);
       return undefined;
     });
-    expect(worstMs).toBeLessThan(1_000);
+    expect(worstMs).toBeLessThan(20_000);
   });
 });
 

@@ -58,12 +58,11 @@ describe('output without end', () => {
     const before = { server: await rssMib(server.process.pid), agent: await rssMib(loud.process.pid) };
     const flood = await server.operator.submit('test/flood', onLoud({ bytes }));
     const most = { server: 0, agent: 0 };
-    const others: number[] = [];
+    let others = 0;
     for (;;) {
       // Meanwhile: another task on the same agent, and on another one.
-      const startMs = performance.now();
       const { run } = await server.operator.run('test/show', { parameters: { value: 'meanwhile' } });
-      others.push(performance.now() - startMs);
+      others++;
       expect(run?.counts).toEqual([{ state: 5, count: 2 }]);
       most.server = Math.max(most.server, await rssMib(server.process.pid));
       most.agent = Math.max(most.agent, await rssMib(loud.process.pid));
@@ -71,8 +70,8 @@ describe('output without end', () => {
     }
     expect(most.server - before.server).toBeLessThan(150);
     expect(most.agent - before.agent).toBeLessThan(100);
-    expect(others.length).toBeGreaterThan(1);
-    expect(others.sort((a, b) => a - b)[Math.floor(others.length / 2)]).toBeLessThan(2_000);
+    // The first would be the last, had it waited for the flood.
+    expect(others).toBeGreaterThan(1);
 
     const { dispatches } = await server.operator.getRun(flood.id);
     expect(dispatches[0]).toMatchObject({
@@ -147,8 +146,8 @@ describe('a task that does not want to end', () => {
 
   it('and leaves a child in a session of its own: the result does not wait for it, and the output says so', async () => {
     const startMs = performance.now();
-    const { run } = await server.operator.run('test/forker', onLoud({ ms: 20_000, 'own-session': true }));
-    expect(performance.now() - startMs).toBeLessThan(10_000);
+    const { run } = await server.operator.run('test/forker', onLoud({ ms: 50_000, 'own-session': true }));
+    expect(performance.now() - startMs).toBeLessThan(40_000);
     expect(run?.counts).toEqual([{ state: 5, count: 1 }]);
     process.kill(await childOf(run?.id ?? ''), 'SIGKILL');
     expect(`${await outputOf(run?.id ?? '')}`).toContain(

@@ -1,9 +1,14 @@
 // Runs in every test file (vitest.config.ts).
-import { afterAll } from 'vitest';
+import { afterAll, vi } from 'vitest';
 import { eventually } from './eventually.ts';
 import { outputHolders } from './output-holders.ts';
 
 const END_BY_THEMSELVES_WITHIN_MS = 5_000;
+
+// Vitest gives up after a second, which a busy machine may take for anything. The test's own timeout is the bound.
+const { waitFor } = vi;
+vi.waitFor = (callback, options) =>
+  waitFor(callback, { timeout: 25_000, ...(typeof options === 'number' ? { timeout: options } : options) });
 
 // Vitest reads the outputs of a worker to their end before it ends itself: one process that holds them would keep it
 // waiting for ever. The first hook of a file is the last to run: after those that end what the tests started.

@@ -143,7 +143,7 @@ async function start(packs: readonly Pack[] | undefined, deps: Partial<RulesDeps
 }
 
 async function ready(name = 'agent') {
-  await until(() => node?.log(name) !== undefined, 5_000, `the log ${name} to be read`);
+  await until(() => node?.log(name) !== undefined, undefined, `the log ${name} to be read`);
   const log = node?.log(name);
   if (log === undefined) throw new Error('unreachable');
   return log;

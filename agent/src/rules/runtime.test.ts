@@ -116,7 +116,7 @@ describe('the runtime of the rules', () => {
     await until(() => disk.has('p1'));
     const { syncs } = disk;
     await sink.push([eventOf('count a')], 'p2');
-    await until(() => disk.has('p2'), 3_000);
+    await until(() => disk.has('p2'));
     expect(disk.syncs).toBe(syncs);
     const next = await startStopped(disk.after(false, Math.random));
     expect(next.runtime.position('agent')).toBe('p2');

@@ -250,7 +250,7 @@ describe('sets of actions, however they are cut', () => {
       }),
       { numRuns: 25 },
     );
-  }, 30_000);
+  }, 60_000);
 });
 
 describe('an alert that is open when maintenance ends', () => {

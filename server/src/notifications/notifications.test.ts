@@ -35,7 +35,7 @@ const settled = (count: number) =>
     .poll(
       async () =>
         (await states()).filter(({ state }) => !['pending', 'sending', 'handing_over'].includes(state)).length,
-      { timeout: 8_000 },
+      { timeout: 25_000 },
     )
     .toBe(count);
 
@@ -242,7 +242,7 @@ describe('a mail server that is away', () => {
     await first.close();
     for (const key of ['a', 'b', 'c', 'd']) await raise(key);
     for (const key of ['a', 'b', 'before']) await close(key);
-    await expect.poll(async () => (await service.channels())[0]?.fault, { timeout: 5_000 }).toMatch(/ECONNREFUSED/);
+    await expect.poll(async () => (await service.channels())[0]?.fault, { timeout: 25_000 }).toMatch(/ECONNREFUSED/);
     expect((await service.channels())[0]).toMatchObject({ pending: 7, dead: 0 });
     pass(60 * MIN);
     const back = await mailServer({ port });
@@ -266,7 +266,7 @@ describe('a mail server that is away', () => {
     const { apply, raise, close, pass, service, logged, metrics } = await setUp();
     await apply(mailChannel(gone.port, '  giveUpAfter: 1h') + subscription('all', TO_OPS));
     const alert = await raise('a');
-    await expect.poll(async () => (await states())[0]?.reason, { timeout: 5_000 }).toMatch(/ECONNREFUSED/);
+    await expect.poll(async () => (await states())[0]?.reason, { timeout: 25_000 }).toMatch(/ECONNREFUSED/);
     pass(60 * MIN);
     await settled(1);
     expect(await states()).toMatchObject([
@@ -304,7 +304,7 @@ describe('a mail server that is away', () => {
     const { apply, raise } = await setUp();
     await apply(mailChannel(gone.port) + subscription('all', TO_OPS));
     await raise('a');
-    await expect.poll(async () => (await states())[0]?.reason, { timeout: 5_000 }).toMatch(/ECONNREFUSED/);
+    await expect.poll(async () => (await states())[0]?.reason, { timeout: 25_000 }).toMatch(/ECONNREFUSED/);
     const right = await mailServer();
     await apply(mailChannel(right.port));
     await right.received(1, 3_000);

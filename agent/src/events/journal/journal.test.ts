@@ -182,7 +182,7 @@ describe.skipIf(!canRunJournald())('a real journal', () => {
       data: { shop: '7' },
     });
     expect(again.gaps).toEqual([]);
-  }, 20_000);
+  }, 60_000);
 
   it('that was vacuumed while nobody read is known to the entry', async () => {
     const journal = await startJournald(scratchDir());
@@ -207,5 +207,5 @@ describe.skipIf(!canRunJournald())('a real journal', () => {
     expect(read500).toBe(0);
     expect(lost).toBeGreaterThanOrEqual(500);
     expect(lost).toBeLessThan(520);
-  }, 20_000);
+  }, 60_000);
 });

@@ -54,7 +54,7 @@ export function testSink(beforeTaking: () => Promise<void> = async () => {}): Te
             faults: sink.faults,
           });
           reject(new Error(`${what} did not come; there came ${seen}`));
-        }, 8_000);
+        }, 25_000);
         function check(): void {
           if (!holds()) return;
           waiting.delete(check);

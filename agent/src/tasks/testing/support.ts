@@ -137,7 +137,7 @@ export function server(): Seen {
 export const STDOUT = OutputStream.OUTPUT_STREAM_STDOUT;
 export const STDERR = OutputStream.OUTPUT_STREAM_STDERR;
 
-export async function until(condition: () => boolean, withinMs = 10_000, what = 'it'): Promise<void> {
+export async function until(condition: () => boolean, withinMs = 25_000, what = 'it'): Promise<void> {
   const endMs = performance.now() + withinMs;
   while (!condition()) {
     if (performance.now() > endMs) throw new Error(`${what} did not come within ${withinMs} ms`);

@@ -48,7 +48,7 @@ const webhook = (url: string, over: Partial<WebhookTarget> = {}): WebhookTarget 
 });
 const message = sampleMessage('opened', { id: 'id-1', attempt: 2 });
 const send = (sender: Sender, hand: Partial<Hand> = {}, what = message): Promise<Delivery> =>
-  sender.send(what, { handOver: async () => {}, signal: AbortSignal.timeout(5_000), templates: {}, ...hand });
+  sender.send(what, { handOver: async () => {}, signal: AbortSignal.timeout(25_000), templates: {}, ...hand });
 
 describe('a webhook', () => {
   it('gets the message as JSON, signed with the time, under an id that stays the same', async () => {

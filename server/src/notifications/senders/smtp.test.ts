@@ -49,7 +49,7 @@ function sender(port: number, over: Partial<SmtpTarget> = {}, secret = 'hunter2'
 const message = (over: Partial<Message> = {}) =>
   sampleMessage('opened', { recipients: ['a@example.com', 'b@example.com'], ...over });
 const send = (from: Sender, what = message(), hand: Partial<Hand> = {}): Promise<Delivery> =>
-  from.send(what, { handOver: async () => {}, signal: AbortSignal.timeout(5_000), templates: {}, ...hand });
+  from.send(what, { handOver: async () => {}, signal: AbortSignal.timeout(25_000), templates: {}, ...hand });
 
 describe('a mail', () => {
   it('goes by STARTTLS to every recipient, as text and HTML, with headers that say what it is', async () => {

@@ -117,7 +117,7 @@ export async function startMailServer(options: MailServerOptions = {}): Promise<
     port,
     mails,
     connections: () => connections,
-    received(count, timeoutMs = 10_000) {
+    received(count, timeoutMs = 25_000) {
       return new Promise((resolve, reject) => {
         const timer = setTimeout(() => {
           waiting.delete(look);
