@@ -147,7 +147,7 @@ function respond(call: Call, message: AgentMessage, heartbeatIntervalMs: number,
 }
 
 /** Waits for something to become true; polls, since what is waited for happens in sockets. */
-export async function until(condition: () => boolean, what: string, timeoutMs = 5_000): Promise<void> {
+export async function until(condition: () => boolean, what: string, timeoutMs = 25_000): Promise<void> {
   const endMs = performance.now() + timeoutMs;
   while (!condition()) {
     if (performance.now() > endMs) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
