@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander';
+import { closest } from './args/closest.ts';
 import type { Io } from './io.ts';
 import { buildProgram } from './program.ts';
 
@@ -71,6 +72,20 @@ async function fail(error: unknown, argv: readonly string[], io: Io): Promise<nu
     },
     { command: program, path: [] },
   );
+  const group = ['openline', ...known.path].join(' ');
+  if (error.code === 'commander.excessArguments' && known.command.commands.length > 0) {
+    // The noun alone lists, so what follows it was taken for an argument of the list.
+    const [, word = ''] = /got \d+: (.*?)(?:, |\.$)/.exec(error.message) ?? [];
+    const names = known.command.commands.map((command) => command.name());
+    const meant = closest(word, names);
+    const one = names.includes('show') ? `, or to see one: \`${group} show ${word}\`` : '';
+    return write(
+      usageError(
+        `unknown command '${word}'${meant === undefined ? '' : ` (Did you mean ${meant}?)`}`,
+        `See \`${group} --help\`${meant === undefined ? one : ''}.`,
+      ),
+    );
+  }
   const message = error.message.replace(/^error: /, '').replace(/\n\((.*)\)$/, ' ($1)');
-  return write(usageError(message, `See \`${['openline', ...known.path, '--help'].join(' ')}\`.`));
+  return write(usageError(message, `See \`${group} --help\`.`));
 }

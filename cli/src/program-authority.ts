@@ -6,7 +6,7 @@ import type { Tools } from './program.ts';
 /** The certificate authority. */
 export function addAuthority(program: Command, { output, io, flagsOf, run }: Tools): void {
   const ca = program.command('ca').description('the certificate authority: status, bundle, rotate, end');
-  ca.command('status')
+  ca.command('status', { isDefault: true })
     .description(
       'which authority signs, how long it lives, and while it replaces another: which agents do not hold it yet',
     )

@@ -83,7 +83,7 @@ export function buildProgram(io: Io, done: (exitCode: number) => void): Command 
 
   const runs = program.command('runs').description('runs: list, show, watch, output, cancel, retry');
   runs
-    .command('list')
+    .command('list', { isDefault: true })
     .alias('ls')
     .description('list runs, newest first')
     .option('-n, --limit <count>', 'at most so many', '50')
@@ -143,7 +143,7 @@ export function buildProgram(io: Io, done: (exitCode: number) => void): Command 
 
   const agents = program.command('agents').description('agents: list, show, revoke, delete');
   agents
-    .command('list')
+    .command('list', { isDefault: true })
     .alias('ls')
     .description('list agents')
     .option('-l, --selector <targets>', 'only those, e.g. role=web,os=linux')
@@ -200,7 +200,7 @@ function addPacks(program: Command, { io, output, flagsOf, collect, run }: Tools
     .command('packs')
     .description('packs: list, show, push, pull, remove, sign, verify, keygen, lint, test');
   packs
-    .command('list')
+    .command('list', { isDefault: true })
     .alias('ls')
     .description('list packs, and how many agents hold them')
     .addOption(output())
@@ -303,7 +303,7 @@ function addAccess(program: Command, { io, output, flagsOf, collect, run }: Tool
       run((await import('./commands/tokens.ts')).createToken(name, flags, flagsOf(command), io)),
     );
   tokens
-    .command('list')
+    .command('list', { isDefault: true })
     .alias('ls')
     .description('list tokens, never their secrets')
     .addOption(output())
@@ -356,7 +356,7 @@ function addLocal(program: Command, { io, output, flagsOf, run }: Tools): void {
     .command('context')
     .description('contexts of the config file: list, use, set, delete, show, export, import');
   context
-    .command('list')
+    .command('list', { isDefault: true })
     .alias('ls')
     .description('list contexts')
     .addOption(output())

@@ -151,7 +151,8 @@ function childOf(command: Command, word: string): Command | undefined {
 
 /** What a group does when no command of it is named: `alerts --watch` is `alerts list --watch`. */
 function defaultOf(command: Command): Command | undefined {
-  return command.parent === null ? undefined : command.commands.find((each) => each.name() === 'list');
+  if (command.parent === null) return undefined;
+  return command.commands.find((each) => each.name() === 'list' || each.name() === 'status');
 }
 
 /** Its own, those of what it does by itself, and those of every command, which may stand anywhere. */
