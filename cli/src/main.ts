@@ -5,7 +5,10 @@ import { processIo } from './io.ts';
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(141);
-    throw error;
+    if (stream === process.stderr) return; // nothing is left to say it with; the exit code does
+    // What was asked for may be done, but nobody could read it: a script must not take the part for the whole.
+    process.stderr.write(`error the output cannot be written: ${error.message}\n→ Make room where it goes to.\n`);
+    process.exit(1);
   });
 }
 

@@ -59,7 +59,7 @@ function addMonitors(program: Command, { io, output, flagsOf, run }: Tools): voi
   monitors
     .command('reset')
     .description('say that a monitor is healthy again; it waits for an agent that is away, for at most a day')
-    .argument('<pack/monitor>', 'e.g. linux/raid')
+    .argument('<pack/monitor>', 'e.g. linux/disk-space')
     .option('--agent <name>', 'on this agent')
     .option('--instance <instance>', 'only this one, e.g. a mount point (default: all that are ill)')
     .addOption(output())
@@ -92,7 +92,7 @@ function addExplain(
   parent
     .command('explain')
     .description(`say what holds of a ${what} on an agent, and why: the pack, each override, what it requires`)
-    .argument(`<pack/${what}>`, 'e.g. linux/oom-kill')
+    .argument(`<pack/${what}>`, what === 'rule' ? 'e.g. linux/out-of-memory' : 'e.g. linux/disk-space')
     .option('--agent <name>', 'on this agent')
     .addOption(output())
     .action(async (name: string, flags: OutputFlag & { agent?: string }, command: Command) =>

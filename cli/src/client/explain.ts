@@ -97,11 +97,23 @@ function unauthenticated(error: Refusal, connection: Connection): CliError {
   });
 }
 
+/** Node's words for a certificate that is trusted, of a server of another name. */
+const OTHER_NAME =
+  /Hostname\/IP does not match certificate's altnames: (?:(?:Host|IP): \S+ is not in the cert's (?:altnames|list): )?(.*?)(?:\. Resolution note:.*)?$/s;
 const UNTRUSTED = /certificate|altnames|self-signed|unable to verify|ERR_TLS|issuer/i;
 
 function unavailable(error: Refusal, connection: Connection): OpenlineError {
   const server = connection.address.text;
   const from = `address from ${connection.addressFrom}`;
+  const otherName = OTHER_NAME.exec(error.details);
+  if (otherName !== null) {
+    return new CliError(
+      'SERVER_UNTRUSTED',
+      `the certificate of ${server} is made for other names: ${otherName[1]} (${from})`,
+      'Reach it by one of them, or start the server with this one in --advertise. Do not go on if you cannot explain it.',
+      { cause: error },
+    );
+  }
   if (UNTRUSTED.test(error.details)) {
     const ca =
       connection.caFrom === undefined

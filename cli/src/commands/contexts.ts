@@ -102,6 +102,11 @@ export async function setContext(name: string, global: GlobalFlags, io: Io): Pro
   }
   if (global.token !== undefined) {
     context.token = (global.token === '-' ? (await io.readStdin()).toString('utf8') : global.token).trim();
+    if (context.token === '')
+      throw usageError(
+        global.token === '-' ? 'standard input held no token' : '--token is empty',
+        'Give the token that `openline tokens create` printed, or leave --token out.',
+      );
     delete context.tokenFile;
   }
   const contexts =

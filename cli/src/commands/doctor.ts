@@ -63,7 +63,7 @@ async function examine(add: (check: Check) => void, global: GlobalFlags, io: Io)
   add(
     probe.untrusted === undefined
       ? { name: 'TLS', status: 'ok', detail: `${probe.protocol}, certificate trusted`, doNext: null }
-      : { name: 'TLS', status: 'fail', detail: probe.untrusted, doNext: ERRORS.SERVER_UNTRUSTED.doNext },
+      : untrusted(probe.untrusted, connection.address.host),
   );
   if (probe.expiresMs !== undefined) add(checkCertificate(probe.expiresMs, io.nowMs()));
   if (probe.untrusted !== undefined) return; // the token is for a server that is trusted
@@ -125,4 +125,16 @@ export function renderCheck(check: Check, color: boolean): string[] {
 function summary(checks: readonly Check[]): string {
   const count = (status: Check['status']) => checks.filter((check) => check.status === status).length;
   return `${count('ok')} ok, ${count('warn')} to look at, ${count('fail')} failed`;
+}
+
+/** @param why as Node's TLS says it */
+function untrusted(why: string, host: string): Check {
+  return why === 'ERR_TLS_CERT_ALTNAME_INVALID'
+    ? {
+        name: 'TLS',
+        status: 'fail',
+        detail: `the server’s certificate is trusted, but not made for the name ${host}`,
+        doNext: 'Reach it by a name that it is made for, or start the server with this one in --advertise.',
+      }
+    : { name: 'TLS', status: 'fail', detail: why, doNext: ERRORS.SERVER_UNTRUSTED.doNext };
 }

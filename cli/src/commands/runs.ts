@@ -39,7 +39,12 @@ export function listRuns(
       pageToken = page.nextPageToken;
     } while (pageToken !== '' && runs.length < limit);
     if (flags.output !== 'table') await printItems(io, flags.output, runs);
-    else if (runs.length === 0) io.err.write('no runs yet\n→ `openline run PACK/TASK --on TARGETS` makes one\n');
+    else if (runs.length === 0)
+      io.err.write(
+        flags.open === true || flags.task !== undefined
+          ? 'no such run\n→ `openline runs` without --open and --task lists them all\n'
+          : 'no runs yet\n→ `openline run PACK/TASK --on TARGETS` makes one\n',
+      );
     else printLines(io, renderRuns(runs, io));
     return EXIT.ok;
   });

@@ -75,6 +75,13 @@ describe('a stored token', () => {
   });
 });
 
+describe('a CA', () => {
+  it('that is no certificate is told apart from a server that is not trusted', async () => {
+    writeFileSync(join(work, 'not.pem'), 'hello');
+    await expect(locate({ server: 'test', ca: 'not.pem' }, io())).rejects.toThrow('not.pem holds no certificate');
+  });
+});
+
 describe('a client.json', () => {
   it('that another user planted is passed over', async () => {
     local();
@@ -96,6 +103,13 @@ describe('the config file', () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(await locate({}, io())).toMatchObject({ address: { text: 'new.example:5724' }, token: 'secret' });
     expect(readFileSync(path, 'utf8')).toContain('prod-token');
+  });
+  it('is not touched by a token that was to come and did not, as when the command before a pipe fails', async () => {
+    contexts();
+    await expect(
+      setContext('new', { server: 'new.example', token: '-' }, testIo({ home, cwd: work, stdin: '\n' })),
+    ).rejects.toThrow('standard input held no token');
+    expect(readFileSync(join(home, '.config', 'openline', 'config.yaml'), 'utf8')).not.toContain('new');
   });
   it('loses a context with its token; none is current then, and another one is not hurt', async () => {
     contexts();

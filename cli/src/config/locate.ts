@@ -97,7 +97,18 @@ async function finish(input: {
   const envCa = io.env['OPENLINE_CA'] || undefined;
   const storedToken = async () => pick(await stored?.token(), stored?.from);
   const storedCa = async () => pick(await stored?.ca(), stored?.from);
-  const readCa = async (file: string, from: string) => ({ value: await readSecret(resolve(io.cwd, file), from), from });
+  const readCa = async (file: string, from: string) => {
+    const path = resolve(io.cwd, file);
+    const value = await readSecret(path, from);
+    // Else no server would be trusted, and only its certificate would be spoken of.
+    if (!value.includes('-----BEGIN CERTIFICATE-----'))
+      throw new CliError(
+        'CONFIG_INVALID',
+        `${from}: ${path} holds no certificate (PEM)`,
+        'Give the ca/ca.pem of the server’s data directory, or what `openline ca bundle` writes.',
+      );
+    return { value, from };
+  };
   // A context named by flag goes over the environment, as any flag does.
   const contextFirst = flags.context !== undefined;
   const token =
