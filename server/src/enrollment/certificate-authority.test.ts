@@ -9,7 +9,7 @@ import { createFileStateStore } from '../state/file-store.ts';
 import { certificatesIn } from './authority/rotation.ts';
 import { type CertificateAuthorityConfig, openCertificateAuthority } from './certificate-authority.ts';
 import { givenAuthority } from './testing/authorities.ts';
-import { ALGORITHM, generateKeys, type KeyPair } from './x509.ts';
+import { ALGORITHM, generateKeys, type KeyPair, parseCertificate } from './x509.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -311,6 +311,10 @@ describe('an authority that is given', () => {
     expect(rest).toEqual([]);
     expect(new X509Certificate(leaf).verify(new X509Certificate(above).publicKey)).toBe(true);
     expect(new X509Certificate(above).verify(new X509Certificate(root.caPem).publicKey)).toBe(true);
+    // By OpenSSL's rules, which look at the identifier of the key too; and byte by byte, as others compare names.
+    expect(new X509Certificate(leaf).checkIssued(new X509Certificate(above))).toBe(true);
+    const bytes = (name: x509.Name) => Buffer.from(name.toArrayBuffer());
+    expect(bytes(parseCertificate(leaf).issuerName)).toEqual(bytes(parseCertificate(above).subjectName));
     expect(ca.caPem).toBe(root.caPem);
     expect(certificatesIn(ca.material.certificatePem).slice(1)).toEqual([above, root.caPem]);
     expect(ca.material.signersPem).toEqual([above]);
@@ -350,5 +354,16 @@ describe('an authority that is given', () => {
     expect(ca.state().overlap).toBeDefined();
     expect(ca.material.certificatePem).toBe(server);
     expect(certificatesIn(ca.caPem)).toEqual([root.caPem, renewed.authority.rootsPem]);
+  });
+
+  it('may have another name after its renewal: the server then shows a certificate that leads to that', async () => {
+    const { selfSigned, renewed, renamed } = await givenAuthority(START);
+    const ca = await openCa(folder(), clockAt(START), {}, selfSigned);
+    const before = ca.material.certificatePem;
+    await ca.replace(renewed);
+    expect(certificatesIn(ca.material.certificatePem)[0]).toBe(certificatesIn(before)[0]);
+    await ca.replace(renamed);
+    const [server = ''] = certificatesIn(ca.material.certificatePem);
+    expect(new X509Certificate(server).checkIssued(new X509Certificate(ca.caPem))).toBe(true);
   });
 });

@@ -114,7 +114,8 @@ export async function issue(
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serialNumber(),
     subject: [{ CN: [commonName] }],
-    issuer: ca.subject,
+    // Not as text, which would be encoded anew: names are compared byte by byte.
+    issuer: ca.subjectName,
     notBefore: validFrom(now, ttlMs),
     notAfter,
     signingAlgorithm: algorithm,
@@ -125,10 +126,17 @@ export async function issue(
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
       new x509.ExtendedKeyUsageExtension([usages[usage]]),
       new x509.SubjectAlternativeNameExtension([...names]),
-      await x509.AuthorityKeyIdentifierExtension.create(ca.publicKey),
+      await issuerKeyIdentifier(ca),
     ],
   });
   return { certificatePem: pemOf(certificate), notAfter: certificate.notAfter };
+}
+
+/** As the authority calls its key: each maker of certificates has its own way, and OpenSSL takes another identifier for another issuer. */
+async function issuerKeyIdentifier(ca: x509.X509Certificate): Promise<x509.AuthorityKeyIdentifierExtension> {
+  const own = ca.getExtension(x509.SubjectKeyIdentifierExtension);
+  if (own === null) return await x509.AuthorityKeyIdentifierExtension.create(ca.publicKey);
+  return new x509.AuthorityKeyIdentifierExtension(own.keyId);
 }
 
 /**

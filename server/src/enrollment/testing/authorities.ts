@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { webcrypto } from 'node:crypto';
+import { createHash, webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { readSigner } from '../authority/signer.ts';
 import { privateKeyPem } from '../x509.ts';
@@ -20,6 +20,12 @@ export interface TestAuthority {
   readonly certificate: x509.X509Certificate;
 }
 
+/** As Go makes it since 1.25 (RFC 7093), and with it cert-manager: not the one that follows from the key by RFC 5280. */
+async function keyIdentifier(key: webcrypto.CryptoKey): Promise<string> {
+  const der = await webcrypto.subtle.exportKey('spki', key);
+  return createHash('sha256').update(new Uint8Array(der)).digest('hex').slice(0, 40);
+}
+
 /** @param by who signs it; undefined: it signs itself */
 export async function makeAuthority(
   name: string,
@@ -30,9 +36,11 @@ export async function makeAuthority(
   const algorithm = name.includes('RSA') ? RSA : EC;
   const own = keys ?? (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']));
   const signingKey = by?.keys.privateKey ?? own.privateKey;
+  // In the encoding that Go takes for plain names.
+  const subject = new x509.Name([{ CN: [{ printableString: name }] }]);
   const certificate = await x509.X509CertificateGenerator.create({
-    subject: `CN=${name}`,
-    issuer: by?.certificate.subject ?? `CN=${name}`,
+    subject,
+    issuer: by?.certificate.subjectName ?? subject,
     notBefore: new Date(startMs - DAY_MS),
     notAfter: new Date(startMs + 300 * DAY_MS),
     signingAlgorithm: { ...signingKey.algorithm, name: signingKey.algorithm.name, hash: 'SHA-256' },
@@ -41,24 +49,27 @@ export async function makeAuthority(
     extensions: [
       new x509.BasicConstraintsExtension(true, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
+      new x509.SubjectKeyIdentifierExtension(await keyIdentifier(own.publicKey)),
     ],
   });
   const caPem = `${certificate.toString('pem').trimEnd()}\n`;
   return { caPem, keyPem: await privateKeyPem(own.privateKey), keys: own, certificate };
 }
 
-/** A root (RSA, as companies have them) with an authority below it, and one that signed itself, also after a renewal with the same key. */
+/** A root (RSA, as companies have them) with an authority below it, and one that signed itself, also after renewals with the same key. */
 export async function givenAuthority(startMs: number) {
   const root = await makeAuthority('Company Root RSA', startMs);
   const below = await makeAuthority('Openline CA of the company', startMs, root);
   const alone = await makeAuthority('cert-manager', startMs);
   const again = await makeAuthority('cert-manager', startMs + DAY_MS, undefined, alone.keys);
+  const other = await makeAuthority('Its new name', startMs + DAY_MS, undefined, alone.keys);
   const signerOf = ({ caPem, keyPem }: TestAuthority, rootsPem?: string) =>
     readSigner({ certificatesPem: caPem, keyPem, rootsPem });
   return {
     intermediate: await signerOf(below, root.caPem),
     selfSigned: await signerOf(alone),
     renewed: await signerOf(again),
+    renamed: await signerOf(other),
     root: { ...root, signer: await signerOf(root) },
   };
 }
