@@ -1,6 +1,8 @@
 // Bundles what is deployed and what the tests start: dist/openline.mjs (CLI, server, agent) and dist/agent.mjs (agent alone).
 // Does nothing when no input has changed since the last build. Plain JavaScript that Node 20 can run, like with-deps.mjs.
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { builtinModules, isBuiltin } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -38,15 +40,61 @@ const withoutProtoLoader = {
   },
 };
 
+/**
+ * To import a module of Node is to read each of its exports, also those that it loads only when they are read: `node:http` brings all of undici for
+ * the sake of WebSocket, some MiB in every process (docs/performance.md). So only what is used is read.
+ */
+const builtinsByName = {
+  name: 'builtins-by-name',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^[a-z]/ }, ({ path, kind }) => {
+      if (kind === 'require-call' || !isBuiltin(path)) return undefined;
+      return { path, namespace: kind === 'dynamic-import' ? 'whole-builtin' : 'builtin' };
+    });
+    onLoad({ filter: /.*/, namespace: 'whole-builtin' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule('${path}');`,
+    }));
+    const exportsOf = exportsOfBuiltins();
+    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => {
+      const names = exportsOf[path.replace(/^node:/, '')].filter((name) => /^[A-Za-z_]\w*$/.test(name));
+      const exported = names.map(
+        (name) => `const _${name} = /* @__PURE__ */ get('${name}'); export { _${name} as ${name} };`,
+      );
+      return {
+        contents: `const builtin = process.getBuiltinModule('${path}');
+const get = (name) => builtin[name];
+export default builtin;
+${exported.join('\n')}`,
+      };
+    });
+  },
+};
+
+/** @returns module → the names that it exports in the Node that the bundles are for, which need not be the one that builds them */
+function exportsOfBuiltins() {
+  const own = join(root, 'node_modules', '.bin', 'node');
+  const script = `const of = (name) => Object.keys(process.getBuiltinModule(name));
+    console.log(JSON.stringify(Object.fromEntries(process.argv.slice(1).map((name) => [name, of(name)]))))`;
+  const modules = builtinModules.filter((name) => !name.startsWith('_'));
+  const names = execFileSync(existsSync(own) ? own : process.execPath, ['--no-warnings', '-e', script, ...modules]);
+  return JSON.parse(names);
+}
+
 const bundles = [
   // Split, so that `openline agents list` does not parse the server.
   {
     ...common,
     entryPoints: { openline: 'cli/src/main.ts' },
     splitting: true,
+    plugins: [builtinsByName],
     banner: { js: `#!/usr/bin/env node\n${banner}` },
   },
-  { ...common, entryPoints: { agent: 'agent/src/main.ts' }, minify: true, plugins: [withoutProtoLoader] },
+  {
+    ...common,
+    entryPoints: { agent: 'agent/src/main.ts' },
+    minify: true,
+    plugins: [builtinsByName, withoutProtoLoader],
+  },
 ];
 
 const stampFile = join(root, 'dist', '.inputs.json');
@@ -105,7 +153,7 @@ export async function build() {
   }
   const inputs = results.flatMap((result) => Object.keys(result.metafile.inputs));
   const files = [
-    ...new Set(inputs.filter((file) => !/^(node_modules\/|nothing:)/.test(file))),
+    ...new Set(inputs.filter((file) => !/^(node_modules\/|nothing:|builtin:|whole-builtin:)/.test(file))),
     'package-lock.json',
     'scripts/build.mjs',
   ];

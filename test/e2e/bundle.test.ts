@@ -28,6 +28,13 @@ describe('what is bundled', () => {
     expect(readFileSync(AGENT, 'utf8')).not.toMatch(/[\u0080-\uffff]/);
   });
 
+  it('leaves out what Node brings with WebSocket and fetch, which is some MiB in the memory of an agent', () => {
+    const told = `data:text/javascript,process.on('exit', () => console.error(process.moduleLoadList.join()))`;
+    const loaded = node('--import', told, AGENT, '--help').stderr;
+    expect(loaded).toContain('NativeModule http2');
+    expect(loaded).not.toContain('undici');
+  });
+
   it.each([
     ['openline agent', OPENLINE, ['agent']],
     ['agent.mjs', AGENT, []],
