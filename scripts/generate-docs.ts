@@ -44,9 +44,9 @@ function renderConfiguration(): string {
 
 Generated from the code by \`npm run generate\`; do not edit.
 
-A flag wins over an environment variable, that over the file, that over the default. Durations are written \`250ms\`, \`15s\`, \`10m\`, \`1h\`,
-\`7d\`. A key that does not exist, or a value that cannot be read, stops the process at its start with \`CONFIG_INVALID\`; the message names
-the key where it was set, never the value.
+A flag wins over an environment variable, that over the file, that over the default. A list is separated by commas, and its flag may be repeated.
+Durations are written \`250ms\`, \`15s\`, \`10m\`, \`1h\`, \`7d\`. A key that does not exist, or a value that cannot be read, stops the process at its
+start with \`CONFIG_INVALID\`; the message names the key where it was set, never the value.
 
 ## Server
 

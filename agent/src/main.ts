@@ -1,6 +1,7 @@
 import './lean.ts';
 
 import { parseArgs } from 'node:util';
+import { didYouMean } from '@openline/packs/suggest';
 import { ERRORS, OpenlineError } from '@openline/proto/errors';
 import { startAgent } from './agent.ts';
 import { loadConfig } from './config/config.ts';
@@ -101,7 +102,14 @@ function readFlags(argv: readonly string[]) {
     return { help: help === true, file: typeof file === 'string' ? file : undefined, flags };
   } catch (error) {
     // Node's message names the option, never a value.
-    throw new OpenlineError('CONFIG_INVALID', error instanceof Error ? error.message : String(error));
+    const message = error instanceof Error ? error.message : String(error);
+    const [, unknown] = /^Unknown option '--([^']+)'/.exec(message) ?? [];
+    throw new OpenlineError(
+      'CONFIG_INVALID',
+      unknown === undefined
+        ? message
+        : `there is no flag --${unknown}${didYouMean(unknown, [...names.keys()]).replace("'", "'--")}`,
+    );
   }
 }
 

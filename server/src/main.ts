@@ -1,7 +1,5 @@
-import { parseArgs } from 'node:util';
-import { OpenlineError } from '@openline/proto/errors';
 import { loadConfig } from './config/config.ts';
-import { flagOf, KEY_NAMES } from './config/keys.ts';
+import { readFlags } from './config/flags.ts';
 import { describeConfig } from './config/reference.ts';
 import { type RunningServer, startServer } from './server.ts';
 import { startFailure } from './start-failure.ts';
@@ -30,37 +28,11 @@ export async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-function readFlags(argv: readonly string[]): {
-  help: boolean;
-  file: string | undefined;
-  flags: Record<string, unknown>;
-} {
-  const names = new Map(KEY_NAMES.map((key) => [flagOf(key).replace(/^--/, ''), key]));
-  const options = Object.fromEntries(
-    [...names].map(([flag, key]) => [
-      flag,
-      { type: key === 'resetAdminToken' ? ('boolean' as const) : ('string' as const) },
-    ]),
-  );
-  try {
-    const { values } = parseArgs({
-      args: [...argv],
-      options: { ...options, config: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
-    });
-    const { config: file, help, ...given } = values;
-    const flags = Object.fromEntries(Object.entries(given).map(([flag, value]) => [names.get(flag) ?? flag, value]));
-    return { help: help === true, file: typeof file === 'string' ? file : undefined, flags };
-  } catch (error) {
-    // Node's message names the option, never a value.
-    throw new OpenlineError('CONFIG_INVALID', error instanceof Error ? error.message : String(error));
-  }
-}
-
 function usage(): string {
   const lines = describeConfig().map(({ flag, default: byDefault, description }) => {
     return `  ${flag}${byDefault === '' ? '' : ` (default: ${byDefault})`}\n      ${description}`;
   });
-  return `openline server [--config FILE] [flags]\n\nThe management server. Each flag is also an environment variable (OPENLINE_SERVER_…) and a key of the file.\n\n${lines.join('\n')}\n`;
+  return `openline server [--config FILE] [flags]\n\nThe management server. Each flag is also an environment variable (OPENLINE_SERVER_…) and a key of the file.\nLists are separated by commas, or their flag is repeated.\n\n${lines.join('\n')}\n`;
 }
 
 /**
