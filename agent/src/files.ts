@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
+import { makeDirectory } from '@openline/proto/make-directory';
 
 /**
  * Replaces a file so that after a crash there is the old content or the new, never a part of either.
@@ -40,7 +41,7 @@ export async function syncDirectory(path: string): Promise<void> {
 /** For nobody but us. @throws OpenlineError DATA_DIR_UNUSABLE */
 export async function makePrivateDirectory(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    makeDirectory(path, 0o700);
   } catch (cause) {
     throw unusable(path, cause);
   }

@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
+import { makeDirectory } from '@openline/proto/make-directory';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { type Clock, systemClock } from '../clock.ts';
@@ -83,7 +83,7 @@ export async function openDatabase(
 /** Others may pass through it (PostgreSQL may run as another user); each thing in it guards itself. */
 function makeDataDir(dataDir: string): void {
   try {
-    mkdirSync(dataDir, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
+    makeDirectory(dataDir, process.getuid?.() === 0 ? 0o711 : 0o700);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : 'unknown';
     throw new OpenlineError('DATA_DIR_UNUSABLE', `the data directory cannot be made: ${reason}`, { cause });

@@ -1,6 +1,7 @@
-import { chmodSync, chownSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
+import { makeDirectory } from '@openline/proto/make-directory';
 import { unusable } from '../../files.ts';
 import type { EventsConfig } from '../config.ts';
 
@@ -11,7 +12,7 @@ import type { EventsConfig } from '../config.ts';
 export function prepareEventsDirectory({ directory, group }: Pick<EventsConfig, 'directory' | 'group'>): void {
   const gid = group === undefined ? undefined : gidOf(group);
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, 0o700);
     // Windows' own permissions are inherited. What belongs to somebody else is as they want it.
     if (process.platform === 'win32' || statSync(directory).uid !== process.getuid?.()) return;
     if (gid === undefined) chmodSync(directory, 0o700);

@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
+import { makeDirectory } from '@openline/proto/make-directory';
 import { type Binaries, linkLibraries } from './binaries.ts';
 import { isAlive } from './postmaster.ts';
 import { chooseRunAs, type RunAs } from './run-as.ts';
@@ -33,12 +34,17 @@ export interface Cluster {
 
 /**
  * Prepares `<directory>`: links, password, and at the first start the files of a new database (about a second).
- * @throws OpenlineError DATABASE_FAILED
+ * @throws OpenlineError DATA_DIR_UNUSABLE, DATABASE_FAILED
  */
 export async function prepareCluster(directory: string, binaries: Binaries): Promise<Cluster> {
   // Others may pass through, to nothing they can read: PostgreSQL itself may run as another user.
   const passable = process.getuid?.() === 0 ? 0o711 : 0o700;
-  mkdirSync(directory, { recursive: true, mode: passable });
+  try {
+    makeDirectory(directory, passable);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : 'unknown';
+    throw new OpenlineError('DATA_DIR_UNUSABLE', `the data directory cannot be written: ${reason}`, { cause });
+  }
   const runAs = chooseRunAs(binaries, directory);
   const dataDir = join(directory, 'data');
   const passwordFile = join(directory, 'password');
