@@ -108,7 +108,16 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       renewSoon: (withinMs) => renewal.soon(withinMs),
     });
     const handler = createSessionHandler(
-      { link: () => link, engine: () => need(parts.engine), rules: () => need(parts.rules), trust, packs, log },
+      {
+        link: () => link,
+        engine: () => need(parts.engine),
+        rules: () => need(parts.rules),
+        trust,
+        packs,
+        log,
+        clock,
+        random,
+      },
       { machineId: machineId(dataDir), labels: config.labels, facts },
     );
     const link = createLink(

@@ -8,11 +8,14 @@ import {
   type TrustReport,
   type Welcome,
 } from '@openline/proto/agent';
+import type { ErrorCode } from '@openline/proto/errors';
 import { PROTOCOL_MAX, PROTOCOL_MIN } from '@openline/proto/limits';
 import { TRUST_CAPABILITY } from './enrollment/trust.ts';
+import { type Backoff, backoffMs } from './link/backoff.ts';
 import type { Link, SessionHandler } from './link/link.ts';
 import type { PackLibrary } from './packs/library.ts';
 import { EVENTS_CAPABILITY, type Rules } from './rules/rules.ts';
+import { type Clock, systemClock, type Timer } from './tasks/clock.ts';
 import type { TaskEngine } from './tasks/engine.ts';
 import type { Log } from './telemetry/log.ts';
 import { VERSION } from './version.ts';
@@ -30,6 +33,10 @@ export interface SessionParts {
   readonly trust?: { report(): TrustReport; follow(trust: Trust): void };
   readonly packs: PackLibrary;
   readonly log: Log;
+  /** Default: the system's. */
+  readonly clock?: Pick<Clock, 'after'>;
+  /** Default: Math.random. */
+  readonly random?: () => number;
 }
 
 export interface SessionFacts {
@@ -38,18 +45,45 @@ export interface SessionFacts {
   readonly facts: Readonly<Record<string, string>>;
 }
 
+/** What is true of a pack until the pack, or a configuration, is another one: trying again would change nothing. */
+const VERDICTS: ReadonlySet<string> = new Set<ErrorCode>([
+  'PACK_INVALID',
+  'PACK_SIGNATURE_INVALID',
+  'PACK_KEY_UNTRUSTED',
+  'PACK_DOWNGRADE',
+]);
+
+/** Of packs that could not be had for another reason: a disk that is full, a server that was busy. Each try fetches them anew. */
+const HOLD_AGAIN: Backoff = { baseMs: 15_000, maxMs: 300_000 };
+
 /** Of a fault, which may be put together of many. */
 const MAX_FAULT_CHARS = 1_000;
 
 /** Hands what the server says to the part that it concerns. Nothing here waits, and nothing that goes wrong ends the process. */
 export function createSessionHandler(parts: SessionParts, about: SessionFacts): SessionHandler {
-  const { packs, log } = parts;
+  const { packs, log, clock = systemClock, random = Math.random } = parts;
   const instanceId = randomUUID();
+  /** What the server wants now; another one at each message, and none without a session. */
+  let wanting: { again?: Timer } = {};
 
-  async function hold(wanted: readonly HeldPack[]): Promise<void> {
+  function wantAnew(): { again?: Timer } {
+    wanting.again?.cancel();
+    wanting = {};
+    return wanting;
+  }
+
+  async function hold(wanted: readonly HeldPack[], mine: { again?: Timer }, attempt = 0): Promise<void> {
     const { fetchPack, packStatus } = parts.link();
     const states = await packs.want(wanted, fetchPack);
     if (states.length > 0) packStatus(states);
+    if (mine !== wanting || states.every(({ ready, reasonCode }) => ready || VERDICTS.has(reasonCode))) return;
+    // Half of it for certain: what is full now is full in a moment, too.
+    const inMs = HOLD_AGAIN.baseMs / 2 + backoffMs(attempt, random, HOLD_AGAIN);
+    mine.again = clock.after(inMs, () => holdAndLog(wanted, mine, attempt + 1));
+  }
+
+  function holdAndLog(wanted: readonly HeldPack[], mine: { again?: Timer }, attempt = 0): void {
+    hold(wanted, mine, attempt).catch((error: unknown) => log.error({ error }, 'could not hold the wanted packs'));
   }
 
   function receive({ kind }: ServerMessage): void {
@@ -87,7 +121,7 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
         parts.trust?.follow(kind.value);
         break;
       case 'packsWanted':
-        hold(kind.value.packs).catch((error: unknown) => log.error({ error }, 'could not hold the wanted packs'));
+        holdAndLog(kind.value.packs, wantAnew());
         break;
       default:
         // What concerns the link itself has been dealt with there.
@@ -132,6 +166,7 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
       parts.rules?.().sessionOpened(capabilities);
     },
     closed() {
+      wantAnew();
       parts.engine().sessionClosed();
       parts.rules?.().sessionClosed();
     },

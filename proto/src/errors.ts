@@ -192,6 +192,11 @@ export const ERRORS = {
     doNext: 'Use a new key.',
   },
   PACK_INVALID: { means: 'The pack cannot be read.', doNext: 'Correct the line and column shown.' },
+  PACK_READER_FAILED: {
+    means:
+      'The agent could not read the pack for a reason of its machine, such as too many open files or no memory; nothing is said of the pack.',
+    doNext: 'The message carries the reason: mend that on its machine. It tries again by itself.',
+  },
   PACK_SIGNATURE_INVALID: {
     means: 'The signature does not belong to these bytes.',
     doNext: 'Sign it again: `openline packs sign`.',

@@ -1,8 +1,8 @@
 import { fork } from 'node:child_process';
 import type { Pack } from '@openline/packs';
-import { isErrorCode, OpenlineError } from '@openline/proto/errors';
+import { type ErrorCode, isErrorCode, OpenlineError } from '@openline/proto/errors';
 
-/** YAML that was verified → a pack. @throws OpenlineError PACK_INVALID */
+/** YAML that was verified → a pack. @throws OpenlineError PACK_INVALID; PACK_READER_FAILED when it is not the pack’s fault */
 export type ReadPack = (content: Buffer, fileName: string) => Promise<Pack>;
 
 export const readPackHere: ReadPack = async (content, fileName) => {
@@ -39,10 +39,17 @@ export function readPackInChild(program: readonly [script: string, ...args: stri
         timeout: TIMEOUT_MS,
         killSignal: 'SIGKILL',
       });
-      const fail = (why: string) => reject(new OpenlineError('PACK_INVALID', `${fileName}: could not be read: ${why}`));
+      const fail = (why: string, code: ErrorCode = 'PACK_READER_FAILED') =>
+        reject(new OpenlineError(code, `${fileName}: could not be read: ${why}`));
+      // No process (EAGAIN), no pipe to it (EMFILE), no memory.
       child.once('error', (error) => fail(error.message));
       // `message` comes before `exit`; after a reply this rejection is of no effect.
-      child.once('exit', (code, signal) => fail(`the reader ended with ${signal ?? code}`));
+      child.once('exit', (code, signal) => {
+        // Ran away: into the timeout, or into the limit of its heap. Other ends are not the pack's doing.
+        if (child.killed) fail(`it took more than ${TIMEOUT_MS / 1000} s`, 'PACK_INVALID');
+        else if (signal === 'SIGABRT') fail(`it took more than ${HEAP_MIB} MiB`, 'PACK_INVALID');
+        else fail(`the reader ended with ${signal ?? code}`);
+      });
       child.once('message', (reply: unknown) => {
         if (isPack(reply)) return resolve(reply.pack);
         if (isFailure(reply)) {
@@ -67,8 +74,10 @@ async function answer(request: unknown): Promise<Reply> {
     if (!isRequest(request)) throw new OpenlineError('INTERNAL', 'not a request to read a pack');
     return { pack: await readPackHere(Buffer.from(request.content), request.fileName) };
   } catch (error) {
-    const code = error instanceof OpenlineError ? error.code : 'PACK_INVALID';
-    return { code, message: error instanceof Error ? error.message : String(error) };
+    const message = error instanceof Error ? error.message : String(error);
+    if (error instanceof OpenlineError) return { code: error.code, message };
+    // What the system refused, such as the file of the parser itself (EMFILE), is not the pack's fault.
+    return { code: error instanceof Error && 'syscall' in error ? 'PACK_READER_FAILED' : 'PACK_INVALID', message };
   }
 }
 
