@@ -28,7 +28,11 @@ export function findInterpreters(path: string, root = ''): Partial<Record<Interp
   return found;
 }
 
-function which(program: string, path: string, root: string): string | undefined {
+/**
+ * Where a program is that is named without a folder.
+ * @param root of the place that is looked at; '': this one
+ */
+export function which(program: string, path: string, root: string): string | undefined {
   const suffixes = platform() === 'win32' ? ['.exe', '.cmd'] : [''];
   for (const directory of path.split(delimiter)) {
     // A relative directory would mean something else in each working directory.

@@ -1,7 +1,8 @@
-import { existsSync, readlinkSync } from 'node:fs';
+import { existsSync, lstatSync, readlinkSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
+import { which } from '../facts.ts';
 import { makePrivateDirectory } from '../files.ts';
 import { NSENTER, type View } from './view.ts';
 
@@ -27,6 +28,33 @@ function lackForEntering(): string | undefined {
   } catch {
     return 'the agent may not enter the namespaces of process 1: it has to be root, in a privileged container';
   }
+}
+
+/**
+ * In the host's namespaces it is nsenter that would not find a program, and end with the 127 that a program can end with, too.
+ * @param argv as `placed` made it
+ * @param path PATH of the process
+ * @throws OpenlineError SPAWN_FAILED the program is not on the host
+ */
+export function requireProgram({ access, root }: View, argv: readonly string[], path: string): void {
+  if (access !== 'full') return;
+  const program = argv[argv.indexOf('--') + 1] ?? '';
+  // What begins with a dot is looked for where it starts, which is empty.
+  const byPath = program.startsWith('/');
+  const folders = byPath ? [dirname(program)] : path.split(delimiter);
+  // Where an absolute link of another root leads cannot be seen from here: then nsenter decides.
+  if (folders.some((folder) => leadsElsewhere(`${root}${folder}`))) return;
+  const found = byPath ? statOf(`${root}${program}`) !== undefined : which(program, path, root) !== undefined;
+  if (!found) throw new OpenlineError('SPAWN_FAILED', `${program} is not there on the host`);
+}
+
+function leadsElsewhere(folder: string): boolean {
+  return statOf(folder)?.isSymbolicLink() === true && readlinkSync(folder).startsWith('/');
+}
+
+/** Of a link itself. */
+function statOf(file: string) {
+  return lstatSync(file, { throwIfNoEntry: false });
 }
 
 /** Where the processes of tasks and probes are at home, and work. */

@@ -4,6 +4,7 @@ import { OutputStream } from '@openline/proto/agent';
 import { OpenlineError } from '@openline/proto/errors';
 import { newEvent } from '../events/agent-log/record.ts';
 import type { EventLog } from '../events/agent-log/writer.ts';
+import { requireProgram } from '../host/require.ts';
 import type { View } from '../host/view.ts';
 import type { ReadyTask } from '../packs/library.ts';
 import type { Clock } from './clock.ts';
@@ -97,6 +98,7 @@ function processLaunch(context: LaunchContext, spec: LaunchSpec): Launch {
 
   async function prepare(): Promise<ProcessPlan> {
     const plan = planProcess(ready, spec.parameters, { ...context, runId, workDir });
+    requireProgram(context.view, plan.argv, context.path);
     await prepareWorkDir(plan);
     return plan;
   }

@@ -4,6 +4,7 @@ import type { Interpreter, Probe } from '@openline/packs';
 import type { ProbePlan, ProbeResult } from '@openline/packs/engine';
 import { buildArgv, parameterEnvironment } from '@openline/packs/process';
 import { OutputStream } from '@openline/proto/agent';
+import { requireProgram } from '../../host/require.ts';
 import { placed, seenByTasks, type View } from '../../host/view.ts';
 import type { Clock } from '../../tasks/clock.ts';
 import { type ProcessExit, type RunningProcess, runProcess } from '../../tasks/process/run-process.ts';
@@ -49,6 +50,7 @@ export async function runProbeProcess(
     await rm(workDir, { recursive: true, force: true });
     await mkdir(workDir, { recursive: true, mode: 0o700 });
     const argv = placed(view, await argvOf(context, plan, probe, workDir), workDir);
+    requireProgram(view, argv, context.path);
     const { env, files } = parameterEnvironment(plan.settings);
     const paths: Record<string, string> = {};
     for (const { variable, content } of files) {
