@@ -14,7 +14,7 @@ import {
   RunServiceService,
 } from '@openline/proto/operator';
 import { HealthServiceService, MaintenanceServiceService, WatchServiceService } from '@openline/proto/operator-health';
-import { ServerReflectionClient } from '@openline/proto/reflection';
+import { ServerReflectionClient, ServerReflectionService } from '@openline/proto/reflection';
 import { afterEach, describe, expect, it } from 'vitest';
 import { allows, type Role } from '../access/access.ts';
 import type { RunSpec } from '../runs/run-service.ts';
@@ -386,6 +386,19 @@ describe('the port', () => {
       $case: 'errorResponse',
       value: { errorCode: 5 },
     });
+    // As grpcurl before 1.8.8 asks.
+    const older = client.makeBidiStreamRequest(
+      '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
+      ServerReflectionService.serverReflectionInfo.requestSerialize,
+      ServerReflectionService.serverReflectionInfo.responseDeserialize,
+      as('viewer'),
+    );
+    const answered = new Promise<unknown>((resolve) => {
+      older.on('error', resolve).on('data', (answer) => resolve(answer.messageResponse));
+    });
+    older.write({ host: '', messageRequest: { $case: 'listServices', value: '' } });
+    older.end();
+    expect(await answered).toMatchObject({ $case: 'listServicesResponse' });
     client.close();
   });
 

@@ -15,11 +15,16 @@ type Question = ServerReflectionRequest['messageRequest'];
  * @see proto/grpc/reflection/v1/reflection.proto; ADR 0009 says why this is not @grpc/reflection
  */
 export function addReflection(server: Server, services: readonly string[]): void {
-  server.addService(ServerReflectionService, {
+  const handlers = {
     serverReflectionInfo(call: ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse>) {
       void converse(call, services);
     },
-  });
+  };
+  server.addService(ServerReflectionService, handlers);
+  // What older grpcurls ask: the same messages under another name.
+  const { serverReflectionInfo } = ServerReflectionService;
+  const path = serverReflectionInfo.path.replace('.v1.', '.v1alpha.');
+  server.addService({ serverReflectionInfo: { ...serverReflectionInfo, path } }, handlers);
 }
 
 /** One question at a time: the next one is read when the answer to this one has been taken. */

@@ -99,12 +99,12 @@ export const ROLES = {
 
 /** Anyone may ask whether the server is well: probes have no token. */
 const OPEN_PREFIX = '/grpc.health.v1.Health/';
-const REFLECTION_PREFIX = '/grpc.reflection.v1.ServerReflection/';
+const REFLECTION = /^\/grpc\.reflection\.v1(alpha)?\.ServerReflection\//;
 
 /** `undefined` for a method that nobody gave a role, which is then refused. */
 export function neededRole(path: string): Role | 'none' | undefined {
   if (path.startsWith(OPEN_PREFIX)) return 'none';
-  if (path.startsWith(REFLECTION_PREFIX)) return 'viewer';
+  if (REFLECTION.test(path)) return 'viewer';
   return isMethodPath(path) ? ROLES[path] : undefined;
 }
 
