@@ -224,10 +224,8 @@ describe('a pack made to hurt', () => {
       task(`parameters: {p: ${'{type: array, items: '.repeat(9)}{type: string}${'}'.repeat(9)}}\nrun: {builtin: ping}`),
       /schemas are nested more than 5 deep/,
     ],
-  ])('is %s: refused, at once', (_name, text, message) => {
-    const startedMs = performance.now();
+  ])('is %s: refused by a bound, and not by how long it took', (_name, text, message) => {
     expect(problems(text).join('\n')).toMatch(message);
-    expect(performance.now() - startedMs).toBeLessThan(2000);
   });
 
   it('never does anything but parse or be refused', () => {

@@ -300,12 +300,23 @@ describe('what the machine does not let run', () => {
 describe('stopping a task', () => {
   const stubborn = shell('trap "" TERM; echo up; while :; do sleep 0.05; done');
 
-  it('that ignores TERM takes KILL after the grace, and its children with it', async () => {
+  it('that ignores TERM takes KILL after the grace', async () => {
     const it = await start(tasksOf(stubborn));
+    it.offer([offerOf('run-1')]);
+    // Not by a timeout, which on a busy machine ends the shell before it has set its trap.
+    await until(() => seen.output('run-1') === 'up\n');
+    it.cancel(['run-1'], 'cancelled by ann');
+    expect(await seen.result('run-1')).toMatchObject({ end: TaskEnd.TASK_END_CANCELLED, signal: 'SIGKILL' });
+  });
+
+  it('that takes too long is stopped, and says so', async () => {
+    const it = await start(tasksOf(shell('while :; do sleep 0.05; done')));
     it.offer([offerOf('run-1', 'shell', { timeoutMs: 100 })]);
-    const result = await seen.result('run-1');
-    expect(result).toMatchObject({ end: TaskEnd.TASK_END_TIMED_OUT, reasonCode: 'TASK_TIMED_OUT', signal: 'SIGKILL' });
-    expect(Number(result.endedUnixMs - result.startedUnixMs)).toBeLessThan(3_000);
+    expect(await seen.result('run-1')).toMatchObject({
+      end: TaskEnd.TASK_END_TIMED_OUT,
+      reasonCode: 'TASK_TIMED_OUT',
+      signal: 'SIGTERM',
+    });
   });
 
   it('that is cancelled before it comes never starts: a cancel may overtake its task', async () => {
