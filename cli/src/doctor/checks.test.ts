@@ -52,6 +52,7 @@ describe('the doctor', () => {
       [agentView(agentMessage('web-1', { packs: [refused] }))],
     );
     expect(checks[0]?.detail).toBe('linux 1.0.0 is refused by 1 agents, e.g. web-1: PACK_KEY_UNTRUSTED key ABC');
+    expect(checks[0]?.doNext).toContain('trusted key');
   });
   it('minds the minor version', () => {
     expect([checkVersions('0.1.0', '0.1.9').status, checkVersions('0.1.0', '0.2.0').status]).toEqual(['ok', 'warn']);

@@ -1,3 +1,4 @@
+import { ERRORS, isErrorCode } from '@openline/proto/errors';
 import { formatAge, formatDuration } from '../render/time.ts';
 import type { AgentView } from '../views/agent.ts';
 import type { PackView } from '../views/pack.ts';
@@ -145,7 +146,10 @@ export function checkPacks(packs: readonly PackView[], agents: readonly AgentVie
       name: 'packs',
       status: 'warn',
       detail: `${pack.name} ${pack.version} is refused by ${pack.refusedAgents} agents${example}`,
-      doNext: 'Mostly the agent does not trust the key: see its trusted keys, or sign the pack with one of them.',
+      doNext:
+        why?.reasonCode && isErrorCode(why.reasonCode)
+          ? ERRORS[why.reasonCode].doNext
+          : 'The log of the agent says why.',
     };
   });
 }

@@ -252,7 +252,7 @@ describe('the node’s events in a cluster', () => {
     const sink = read(createKubernetesSource({ ...testDeps, clock }, { ...api, nodeName: 'node-1' }));
     await sink.until(() => sink.faults.length > 0);
     expect(sink.faults[0]).toMatch(
-      /may not be read; let the agent’s service account get, list and watch events .*\(403 events is forbidden\)/,
+      /may not be read; let the agent’s service account list and watch events .*\(403 events is forbidden\)/,
     );
     api.token('second');
     api.refuse.clear();

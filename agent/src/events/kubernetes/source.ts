@@ -197,7 +197,7 @@ function isAbort(error: unknown): boolean {
 function asFault(error: unknown, { host, port, nodeName }: KubernetesSourceConfig): unknown {
   if (!(error instanceof Error) || error instanceof SourceFault) return error;
   if (error instanceof Refused && (error.status === 401 || error.status === 403)) {
-    const what = `Kubernetes’ events of the node ${nodeName} may not be read; let the agent’s service account get, list and watch events in the namespace default`;
+    const what = `Kubernetes’ events of the node ${nodeName} may not be read; let the agent’s service account list and watch events in the namespace default`;
     return new SourceFault(`${what} (${error.message})`, { cause: error, retryMs: RETRY_MS });
   }
   return new SourceFault(`Kubernetes’ events cannot be read from ${host}:${port}: ${error.message}`, { cause: error });
