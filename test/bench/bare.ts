@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import type { Answer, Order } from './bare-process.ts';
 import { throwAwayCertificates } from './certificates.ts';
 import { startChild } from './child.ts';
+import { AGENT_PROCESSES } from './fleets.ts';
 import { median, significant } from './statistics.ts';
 
 export interface BareResult {
@@ -25,17 +26,22 @@ const WARM_UP_ROUNDS = 5;
 export async function measureBare(agents: number, rounds = 15): Promise<BareResult> {
   const { caPem, server, client } = await throwAwayCertificates();
   await using serving = side();
-  await using connecting = side();
+  await using sides = new AsyncDisposableStack();
+  const connecting = Array.from({ length: AGENT_PROCESSES }, () => sides.use(side()));
   const { port } = await serving.ask('serving', { kind: 'serve', caPem, identity: server });
   const { rssKb: emptyKb } = await serving.ask('memory', { kind: 'memory' });
-  const { wallMs } = await connecting.ask('connected', {
-    kind: 'connect',
-    caPem,
-    identity: client,
-    port,
-    count: agents,
-    concurrency: CONCURRENCY,
-  });
+  const connected = await Promise.all(
+    connecting.map((one, at) =>
+      one.ask('connected', {
+        kind: 'connect',
+        caPem,
+        identity: client,
+        port,
+        count: Math.ceil((agents - at) / AGENT_PROCESSES),
+        concurrency: CONCURRENCY / AGENT_PROCESSES,
+      }),
+    ),
+  );
   await serving.ask('rounds', { kind: 'rounds', count: WARM_UP_ROUNDS, payloadBytes: PAYLOAD_BYTES });
   const { roundMs, streams } = await serving.ask('rounds', {
     kind: 'rounds',
@@ -46,7 +52,7 @@ export async function measureBare(agents: number, rounds = 15): Promise<BareResu
   const { rssKb: fullKb } = await serving.ask('memory', { kind: 'memory' });
   return {
     echoPerS: (agents * 1000) / median(roundMs),
-    handshakeMs: wallMs / agents,
+    handshakeMs: Math.max(...connected.map(({ wallMs }) => wallMs)) / agents,
     serverKbPerStream: (fullKb - emptyKb) / agents,
     rounds,
   };

@@ -1,20 +1,9 @@
 // Many agents in one process, for the benchmark: each with the agent's own link, task engine and pack library, its own identity, certificate and
 // mutual-TLS connection. They share one journal, whose syncs are grouped, because they share a disk that real agents do not.
 import { obeyParent } from './child.ts';
-import { createFleet, type Fleet } from './simulated-agents.ts';
+import { createFleet, type Fleet, type FleetConfig } from './simulated-agents.ts';
 
-export type FleetOrder =
-  | {
-      readonly kind: 'start';
-      readonly dir: string;
-      /** host:port */
-      readonly server: string;
-      readonly caHash: string;
-      readonly agents: readonly { readonly name: string; readonly joinToken: string }[];
-      /** Enrolments under way at once. */
-      readonly concurrency: number;
-    }
-  | { readonly kind: 'stop' };
+export type FleetOrder = ({ readonly kind: 'start' } & FleetConfig) | { readonly kind: 'stop' };
 
 export type FleetAnswer = { readonly kind: 'started'; readonly wallMs: number } | { readonly kind: 'stopped' };
 

@@ -11,8 +11,7 @@ import {
 } from '../harness/index.ts';
 import { ROOT } from '../harness/paths.ts';
 import { measureBare } from './bare.ts';
-import { startChild } from './child.ts';
-import type { FleetAnswer, FleetOrder } from './fleet.ts';
+import { AGENT_PROCESSES, type Fleets, startFleets } from './fleets.ts';
 import { allConnected, fanOutMs, reconnectMs, singleTask, summary } from './measures.ts';
 import { cpuMs, rssKb } from './process-usage.ts';
 import { say } from './say.ts';
@@ -42,8 +41,8 @@ export async function benchLink(agents: number, rounds: number) {
 
   await settle();
   const emptyKb = await rssKb(server.process.pid);
-  await using fleet = startChild<FleetOrder, FleetAnswer>(join(import.meta.dirname, 'fleet.ts'));
-  await startFleet(server, fleet, dir, agents);
+  await using fleet = startFleets();
+  await enrol(server, fleet, dir, agents);
   await settle();
   const idleKb = await rssKb(server.process.pid);
   say(`server memory: ${((idleKb - emptyKb) / agents).toFixed(0)} kB per agent after connecting`);
@@ -68,15 +67,15 @@ export async function benchLink(agents: number, rounds: number) {
   await settle();
   const usedKb = await rssKb(server.process.pid);
 
-  const fleetCpuMs = cpuMs(fleet.pid);
+  const fleetCpuMs = fleet.cpuMs();
   const back = await reconnectMs(server, agents);
   server = back.server;
-  const backCpu = { server: cpuMs(server.process.pid) / agents, agents: (cpuMs(fleet.pid) - fleetCpuMs) / agents };
+  const backCpu = { server: cpuMs(server.process.pid) / agents, agents: (fleet.cpuMs() - fleetCpuMs) / agents };
   say(
     `all back ${(back.fromKillMs / 1000).toFixed(2)} s after the kill, ${(back.fromReadyMs / 1000).toFixed(2)} s after the server was ready`,
   );
   await fanOutMs(server.operator, agents); // whoever is back must also work
-  await fleet.ask({ kind: 'stop' });
+  await fleet.stop();
   await server.stop();
 
   return {
@@ -115,8 +114,8 @@ export async function benchLink(agents: number, rounds: number) {
       cpu_ms_per_agent: { server: significant(backCpu.server), agents: significant(backCpu.agents) },
     },
     notes: [
-      'All agents run in one process on the machine of the server and its PostgreSQL: they compete for the same cores.',
-      'Each has its own key, certificate and mutual-TLS connection; they share one journal, whose syncs are grouped, since they share a disk that real agents do not.',
+      `All agents run in ${AGENT_PROCESSES} processes on the machine of the server and its PostgreSQL: they compete for the same cores. So do the clients of the bare echo.`,
+      'Each has its own key, certificate and mutual-TLS connection; those of a process share one journal, whose syncs are grouped, since they share a disk that real agents do not.',
       'fanout: from sending the request until an operator reads that the run has ended, every result committed; median of the rounds.',
       'latency: from sending the request; started by the agent’s clock, rounded up to a millisecond; durable until a watcher hears of it.',
       'memory: VmRSS of the server process, less what it was with no agent; PostgreSQL not counted. agent_mb: VmRSS of one real agent, idle.',
@@ -128,11 +127,11 @@ export async function benchLink(agents: number, rounds: number) {
 const nameOf = (i: number): string => `bench-${i}`;
 
 /** Who uses the processor: tells what bounds a fan-out, also on a machine that others use. */
-function cpuOfAll(server: TestServer, fleet: { readonly pid: number }, dir: string) {
-  const postgres = processesNaming(dir).filter((pid) => pid !== server.process.pid && pid !== fleet.pid);
+function cpuOfAll(server: TestServer, fleet: Fleets, dir: string) {
+  const postgres = processesNaming(dir).filter((pid) => pid !== server.process.pid);
   return {
     server: cpuMs(server.process.pid),
-    agents: cpuMs(fleet.pid),
+    agents: fleet.cpuMs(),
     postgres: postgres.map(cpuMs).reduce((sum, ms) => sum + ms, 0),
   };
 }
@@ -148,20 +147,14 @@ async function realAgentMb(server: TestServer, dir: string): Promise<number> {
   return mb;
 }
 
-async function startFleet(
-  server: TestServer,
-  fleet: { ask(order: FleetOrder): Promise<FleetAnswer> },
-  dir: string,
-  agents: number,
-): Promise<void> {
+async function enrol(server: TestServer, fleet: Fleets, dir: string, agents: number): Promise<void> {
   say(`enrolling ${agents} agents`);
   const names = Array.from({ length: agents }, (_, i) => nameOf(i));
   const tokens: string[] = [];
   for (let i = 0; i < agents; i += ENROLMENTS_AT_ONCE) {
     tokens.push(...(await Promise.all(names.slice(i, i + ENROLMENTS_AT_ONCE).map(() => server.operator.joinToken()))));
   }
-  await fleet.ask({
-    kind: 'start',
+  await fleet.start({
     dir: join(dir, 'fleet'),
     server: `localhost:${server.agentPort}`,
     caHash: server.caHash,
