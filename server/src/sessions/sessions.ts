@@ -12,11 +12,11 @@ import type { Owed, OwedStore } from '../runs/owed-store.ts';
 import { AgentSession, EVENTS_CAPABILITY, type SessionOwner } from './agent-session.ts';
 import { createArrivals } from './arrivals.ts';
 import { createCourier } from './courier.ts';
+import { type Announcements, createDownlink } from './downlink.ts';
 import { encode } from './frames.ts';
 import type { Link } from './link.ts';
 import { createOutputFlow } from './output-flow.ts';
 import { createPacer } from './pacer.ts';
-import { ResultAcks } from './result-acks.ts';
 import { type CloseCode, contest, type SessionPolicy } from './session.ts';
 import type { Opened, SessionStore } from './session-store.ts';
 import { type Stage, StageTimer } from './stages.ts';
@@ -67,27 +67,17 @@ export interface SessionsConfig {
 }
 
 /** All the sessions of this replica: who is connected, and what goes up and down. */
-export interface Sessions extends AgentLines {
+export interface Sessions extends AgentLines, Announcements {
   attach(link: Link): AgentSession;
   ready(agentId: string): AgentSession | undefined;
   count(): number;
   /** Called for every session that begins or ends, for those who look at one. */
   onChange(listener: (agentId: string) => void): void;
   close(agentId: string, code: CloseCode, why: string): void;
-  resultsDurable(acks: readonly { agentId: string; runId: string }[]): void;
-  /** @param bytes that were committed for that */
-  outputDurable(acks: readonly { agentId: string; runId: string; committedBytes: number }[], bytes: number): void;
-  /** Everything of the agent's event spool up to and with `seq` is durable. */
-  eventsDurable(agentId: string, spoolId: string, seq: number): void;
   /** Says again what connected agents have not answered. */
   deliver(owed: readonly Owed[]): void;
   /** A dispatch has ended, and that is committed. */
   ended(runId: string, agentId: string): void;
-  packsChanged(): void;
-  /** Another authority signs, or others are to be trusted. */
-  trustChanged(): void;
-  /** Another policy may hold on these. */
-  policiesChanged(agents: readonly Attributes[]): void;
   /** Those with a ready session. */
   connected(): string[];
   start(): void;
@@ -100,11 +90,6 @@ const GREETING_MS = 15_000;
 const QUEUE_LIMIT_BYTES = 16 * 1024 * 1024;
 const TICK_MS = 1_000;
 const FLUSH_TIMEOUT_MS = 2_000;
-/** Writes of one turn of the event loop: a broadcast to the whole fleet must not stop the others. */
-const WRITES_PER_TURN = 400;
-const LEAST_RENEWAL_MS = 1_000;
-/** A renewal costs a signature and an update of a row. */
-const RENEWAL_MS_PER_AGENT = 5;
 
 export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sessions {
   const { store, desk, clock, log, observe } = deps;
@@ -141,7 +126,15 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     onRefused: observe.outputRefused,
   });
   const uplink = createUplink({ store, desk, output, events: deps.events, trust: deps.trust, clock, log, stages });
-  const acks = new ResultAcks(sendAcks);
+  const downlink = createDownlink({
+    ready,
+    agentIds: () => [...holders.keys()],
+    count: () => readyCount,
+    output,
+    policies: deps.policies,
+    trust: deps.trust,
+    packsWanted: deps.packsWanted,
+  });
 
   const owner: SessionOwner = {
     policy,
@@ -176,7 +169,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       session.agentName = agent.name;
       named.set(agent.name, session);
       if (session.takesTrust && deps.trust.reported(session.agentId, trustReportOf(hello.trust)))
-        session.send(trustMessage(), 'control');
+        downlink.trustTo(session);
       readyCount++;
       observe.opened(readyCount);
       log.info(
@@ -193,7 +186,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
         session.hello?.openRunIds.push(...message.value.accepted.map(({ runId }) => runId));
       uplink.deliver(session, message);
     },
-    committed: (agentId) => acks.take(agentId),
+    committed: (agentId) => downlink.takeResults(agentId),
     closed(session, code, why) {
       all.delete(session);
       opening.delete(session);
@@ -209,7 +202,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       if (holders.get(session.agentId) === session) {
         holders.delete(session.agentId);
         pacer.forget(session.agentId);
-        acks.take(session.agentId);
+        downlink.takeResults(session.agentId);
         if (wasReady !== undefined) deps.watcher.closed(session.agentId, { code, why, heardMs: session.heardMs });
       }
       const quiet =
@@ -305,38 +298,6 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     return session?.state.kind === 'ready' ? session : undefined;
   }
 
-  function broadcast(agentIds: readonly string[], write: (session: AgentSession) => void): void {
-    let at = 0;
-    const turn = () => {
-      for (const agentId of agentIds.slice(at, at + WRITES_PER_TURN)) {
-        const session = ready(agentId);
-        if (session !== undefined) write(session);
-      }
-      at += WRITES_PER_TURN;
-      if (at < agentIds.length) setImmediate(turn);
-    };
-    turn();
-  }
-
-  function trustMessage(): Buffer {
-    const { caPem, issuer } = deps.trust.current();
-    // So that the certificates of a whole fleet are not renewed in one moment.
-    const renewWithinMs = LEAST_RENEWAL_MS + readyCount * RENEWAL_MS_PER_AGENT;
-    const value = { caPem, issuer: Buffer.from(issuer, 'hex'), renewWithinMs };
-    return encode({ kind: { $case: 'trust', value } });
-  }
-
-  function sendAcks(byAgent: ReadonlyMap<string, string[]>): void {
-    const batch = [...byAgent];
-    const turn = () => {
-      for (const [agentId, runIds] of batch.splice(0, WRITES_PER_TURN)) {
-        ready(agentId)?.send(encode({ kind: { $case: 'resultAck', value: { runIds } } }), 'control');
-      }
-      if (batch.length > 0) setImmediate(turn);
-    };
-    turn();
-  }
-
   function tick(): void {
     const unixMs = clock.now().getTime();
     pacer.tick();
@@ -357,6 +318,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
   }
 
   return {
+    ...downlink.announce,
     attach(link) {
       const session = new AgentSession(link, owner, clock.now());
       all.add(session);
@@ -372,7 +334,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     },
     sendTask({ runId, parameterBytes }, agentIds, message) {
       stages.sent(runId, clock.nowMs());
-      broadcast(agentIds, (session) => {
+      downlink.each(agentIds, (session) => {
         // Its place was taken in the session before, when it reconnected since.
         session.load.add(runId, parameterBytes);
         session.send(message, 'bulk');
@@ -382,57 +344,15 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
       for (const agentId of agentIds) pacer.waiting(agentId);
     },
     ended: pacer.ended,
-    sendControl: (agentIds, message) => broadcast(agentIds, (session) => session.send(message, 'control')),
+    sendControl: (agentIds, message) => downlink.each(agentIds, (session) => session.send(message, 'control')),
     onChange: (listener) => listeners.push(listener),
     close(agentId, code, why) {
       holders.get(agentId)?.input({ kind: 'close', code, why });
-    },
-    resultsDurable(durable) {
-      for (const { agentId, runId } of durable) acks.add(agentId, runId);
-    },
-    eventsDurable(agentId, spoolId, seq) {
-      ready(agentId)?.send(encode({ kind: { $case: 'eventAck', value: { spoolId, seq: BigInt(seq) } } }), 'control');
-    },
-    outputDurable(durable, bytes) {
-      const byAgent = new Map<string, { runId: string; committedBytes: bigint }[]>();
-      for (const { agentId, runId, committedBytes } of durable) {
-        const positions = byAgent.get(agentId) ?? [];
-        positions.push({ runId, committedBytes: BigInt(committedBytes) });
-        byAgent.set(agentId, positions);
-        ready(agentId)?.output.committed(runId, committedBytes);
-      }
-      for (const [agentId, positions] of byAgent) {
-        ready(agentId)?.send(
-          encode({ kind: { $case: 'outputAck', value: { positions, resend: undefined } } }),
-          'control',
-        );
-      }
-      output.durable(bytes);
     },
     deliver(owed) {
       void courier(
         owed.filter(({ runId, agentId, parameterBytes }) => ready(agentId)?.load.take(runId, parameterBytes)),
       );
-    },
-    packsChanged() {
-      const message = deps.packsWanted();
-      broadcast([...holders.keys()], (session) => session.send(message, 'control'));
-    },
-    trustChanged() {
-      const message = trustMessage();
-      broadcast([...holders.keys()], (session) => {
-        if (session.takesTrust) session.send(message, 'control');
-      });
-    },
-    policiesChanged(agents) {
-      for (const agent of agents) {
-        const session = ready(agent.id);
-        const policy = deps.policies.of(agent);
-        if (session === undefined || session.policy === policy) continue;
-        session.policy = policy;
-        session.input({ kind: 'policy', silenceMs: policy.heartbeat.silenceMs });
-        if (session.takesPolicy) session.send(policy.message, 'control');
-      }
     },
     connected: () => [...openedEpochs.keys()].map((session) => session.agentId),
     start() {
@@ -451,7 +371,7 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     async stop() {
       draining = true;
       for (const timer of timers) clearInterval(timer);
-      acks.flush();
+      downlink.flushResults();
       for (const session of [...all]) session.input({ kind: 'close', code: 'SERVER_STOPS', why: 'this server stops' });
       // Not for ever: a server that starts marks every agent as offline, and packs are said anew with each Hello.
       await Promise.race([Promise.all([endings.idle(), uplink.idle()]), clock.sleep(FLUSH_TIMEOUT_MS)]);
