@@ -237,6 +237,24 @@ describe('an authority that another replaces', () => {
     );
   });
 
+  it('is taken up, and told, as soon as it can be written down for others, when a full disk kept it from that', async () => {
+    const dataDir = folder();
+    const ca = await openCa(dataDir, clockAt(START));
+    const before = ca.state().hash;
+    let told = 0;
+    ca.onChange(() => told++);
+    const file = join(dataDir, 'ca/ca.pem');
+    rmSync(file);
+    mkdirSync(file);
+    await expect(ca.rotate()).rejects.toThrow('EISDIR');
+    expect(ca.state().hash).toBe(before);
+    rmSync(file, { recursive: true });
+    await ca.refresh(nobodyIsBehind);
+    expect(told).toBe(1);
+    expect(ca.state().overlap?.previousHashes).toEqual([before]);
+    expect(readFileSync(file, 'utf8')).toBe(ca.caPem);
+  });
+
   it('is dropped once the overlap has passed and no agent is behind, and not before', async () => {
     const { ca, clock, newPem, old } = await rotated();
     await ca.refresh(nobodyIsBehind);

@@ -128,11 +128,11 @@ export async function openCertificateAuthority(
   let material: TlsMaterial;
   async function use(changed: string): Promise<void> {
     const next = read(changed);
-    signer = await signerOf(next);
-    document = next;
-    text = changed;
-    material = materialOf(next);
-    writeFileAtomic(join(dataDir, CA_FILE), material.caPem, 0o644);
+    const nextSigner = await signerOf(next);
+    const nextMaterial = materialOf(next);
+    // First what can fail: a change that is taken up in part would not be tried again, and who listens would never hear of it.
+    writeFileAtomic(join(dataDir, CA_FILE), nextMaterial.caPem, 0o644);
+    [text, document, signer, material] = [changed, next, nextSigner, nextMaterial];
   }
 
   async function signerOf({ ownKeyPem, signing }: AuthorityDocument): Promise<Signer> {
