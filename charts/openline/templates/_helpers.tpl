@@ -15,6 +15,22 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Two releases on one node have two journals; the path of a release that is there already stays, whoever chose it. */}}
+{{- define "openline.agentHostPath" -}}
+{{- $path := .Values.agent.persistence.hostPath -}}
+{{- if not $path -}}
+{{- $own := printf "%s_%s" .Release.Namespace .Release.Name -}}
+{{- $path = eq $own "openline_openline" | ternary "/var/lib/openline/agent" (printf "/var/lib/openline/agents/%s" $own) -}}
+{{- $installed := lookup "apps/v1" "DaemonSet" .Release.Namespace (printf "%s-agent" (include "openline.fullname" .)) -}}
+{{- range $installed | dig "spec" "template" "spec" "volumes" list -}}
+{{- if and (eq .name "data") .hostPath -}}
+{{- $path = .hostPath.path -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $path -}}
+{{- end -}}
+
 {{/* component: of what an object is a part. No version of the chart: a release of the chart alone must not restart every agent. */}}
 {{- define "openline.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "openline.name" .root }}
