@@ -29,8 +29,9 @@ export async function startTelemetryHttp({
   metrics: Pick<Registry, 'render'>;
   health: Health;
 }): Promise<TelemetryHttp> {
+  const notReady = shared(() => within(health.notReady(), READY_WITHIN_MS));
   const server = createServer((request, response) => {
-    answer(request, response, metrics, health).catch(() => {
+    answer(request, response, metrics, notReady).catch(() => {
       if (!response.headersSent) respond(response, 500, 'failed\n');
       else response.destroy();
     });
@@ -46,6 +47,8 @@ export async function startTelemetryHttp({
     });
     server.listen(listen.port, listen.host, resolve);
   });
+  // A connection that could not be accepted, for want of memory or files, is lost, and not the process with it.
+  server.on('error', () => {});
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : listen.port;
   return {
@@ -62,7 +65,7 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   metrics: Pick<Registry, 'render'>,
-  health: Health,
+  notReady: Health['notReady'],
 ): Promise<void> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return respond(response, 405, 'only GET\n');
   const path = request.url?.split('?', 1)[0];
@@ -74,7 +77,7 @@ async function answer(
     case '/healthz':
       return respond(response, 200, 'ok\n');
     case '/readyz': {
-      const reasons = await within(health.notReady(), READY_WITHIN_MS);
+      const reasons = await notReady();
       return reasons.length === 0 ? respond(response, 200, 'ok\n') : respond(response, 503, `${reasons.join('\n')}\n`);
     }
     default:
@@ -84,6 +87,17 @@ async function answer(
 
 function respond(response: ServerResponse, status: number, body: string, contentType = 'text/plain; charset=utf-8') {
   response.writeHead(status, { 'content-type': contentType }).end(body);
+}
+
+/** Who asks while a check is under way has its answer: anybody may ask, and each check is a query to the database. */
+function shared<T>(check: () => Promise<T>): () => Promise<T> {
+  let underWay: Promise<T> | undefined;
+  return () => {
+    underWay ??= check().finally(() => {
+      underWay = undefined;
+    });
+    return underWay;
+  };
 }
 
 /** A probe wants an answer, also when the database gives none. */

@@ -1,3 +1,5 @@
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Health, startTelemetryHttp } from './http.ts';
 import { createRegistry } from './registry.ts';
@@ -108,6 +110,30 @@ describe('the endpoints', () => {
   it('are not ready when the check hangs', async () => {
     const { get } = await started({ notReady: () => new Promise(() => {}) });
     expect((await get('/readyz')).status).toBe(503);
+  });
+
+  it('check once for all who ask meanwhile, as anybody may ask, and anew for who asks later', async () => {
+    let checks = 0;
+    const asked = Promise.withResolvers<void>();
+    const answered = Promise.withResolvers<readonly string[]>();
+    const { http, get } = await started({
+      notReady() {
+        checks++;
+        asked.resolve();
+        return answered.promise;
+      },
+    });
+    // Both in one write, so that both have arrived when the first check begins.
+    const socket = connect(http.address);
+    const request = 'GET /readyz HTTP/1.1\r\nhost: a\r\n';
+    socket.write(`${request}\r\n${request}connection: close\r\n\r\n`);
+    const said = text(socket);
+    await asked.promise;
+    answered.resolve([]);
+    expect((await said).match(/200 OK/g)).toHaveLength(2);
+    expect(checks).toBe(1);
+    await get('/readyz');
+    expect(checks).toBe(2);
   });
 
   it('name the key when their port is taken', async () => {
