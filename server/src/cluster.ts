@@ -12,7 +12,7 @@ import { createNodeEnrollment } from './enrollment/nodes/node-enrollment.ts';
 import { createTokenReviewer } from './enrollment/nodes/token-review.ts';
 import type { ClusterApi } from './kubernetes/cluster-api.ts';
 import { isNodeGone, type NodeDirectory, watchNodes } from './kubernetes/node-directory.ts';
-import { publishAuthority } from './kubernetes/publish-authority.ts';
+import { createPublisher } from './kubernetes/publish-authority.ts';
 import type { Logger } from './telemetry/logger.ts';
 
 export interface ClusterDeps {
@@ -66,15 +66,9 @@ export function createCluster(deps: ClusterDeps, config: Config): Cluster {
       if (api === undefined) return;
       const { kubernetesCaConfigMap: configMap } = config;
       if (configMap !== undefined) {
-        let publishing = new AbortController();
-        const publish = () => {
-          publishing.abort();
-          publishing = new AbortController();
-          const signal = AbortSignal.any([publishing.signal, stopping.signal]);
-          void publishAuthority({ api, clock, log, signal }, configMap, () => ca.caPem);
-        };
-        publish();
-        ca.onChange(publish);
+        const publish = createPublisher({ api, clock, log, signal: stopping.signal }, configMap, () => ca.caPem);
+        void publish();
+        ca.onChange(() => void publish());
       }
       if (own === undefined) return;
       const watched = watchNodes({ api, clock, log, changed: () => agents.wake() });

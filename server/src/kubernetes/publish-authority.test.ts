@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { publishAuthority } from './publish-authority.ts';
+import { createPublisher, publishAuthority } from './publish-authority.ts';
 
 function cluster(failures: number) {
   const patched: unknown[] = [];
@@ -35,5 +35,27 @@ describe('the certificate of the authority', () => {
     c.deps.clock.sleep = async () => c.stop.abort();
     await publishAuthority(c.deps, 'openline-ca', () => 'PEM');
     expect(c.patched).toEqual([]);
+  });
+
+  it('is the newest in the end, also when an older one is slow to be written', async () => {
+    const c = cluster(0);
+    const slow = Promise.withResolvers<void>();
+    const written: unknown[] = [];
+    let answer = slow.promise;
+    c.deps.api.patch = async (_path, body) => {
+      const mine = answer;
+      answer = Promise.resolve();
+      await mine;
+      written.push(body);
+    };
+    let pem = 'OLD';
+    const publish = createPublisher(c.deps, 'openline-ca', () => pem);
+    const first = publish();
+    await Promise.resolve();
+    pem = 'NEW';
+    const second = publish();
+    setImmediate(slow.resolve);
+    await Promise.all([first, second]);
+    expect(written).toEqual([{ data: { 'ca.crt': 'OLD' } }, { data: { 'ca.crt': 'NEW' } }]);
   });
 });

@@ -34,3 +34,12 @@ export async function publishAuthority(
     }
   }
 }
+
+/** @returns writes it as it is then; one writing after the other, so that a slow one does not put an old authority over a new one */
+export function createPublisher(...args: Parameters<typeof publishAuthority>): () => Promise<void> {
+  let last = Promise.resolve();
+  return () => {
+    last = last.then(() => publishAuthority(...args));
+    return last;
+  };
+}
