@@ -374,6 +374,17 @@ describe('an authority that is given', () => {
     expect(certificatesIn(ca.caPem)).toEqual([root.caPem, renewed.authority.rootsPem]);
   });
 
+  it('is replaced by one below the same root: everybody knows that, so the server shows a certificate of the new one at once', async () => {
+    const { intermediate, replacement, root } = await givenAuthority(START);
+    const ca = await openCa(folder(), clockAt(START), {}, intermediate);
+    await ca.replace(replacement);
+    expect(ca.state().overlap).toBeDefined();
+    const [server = '', above = ''] = certificatesIn(ca.material.certificatePem);
+    expect(new X509Certificate(server).checkIssued(new X509Certificate(replacement.authority.chainPem))).toBe(true);
+    expect(above).toBe(replacement.authority.chainPem);
+    expect(ca.caPem).toBe(root.caPem);
+  });
+
   it('may have another name after its renewal: the server then shows a certificate that leads to that', async () => {
     const { selfSigned, renewed, renamed } = await givenAuthority(START);
     const ca = await openCa(folder(), clockAt(START), {}, selfSigned);

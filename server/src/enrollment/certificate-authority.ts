@@ -261,7 +261,8 @@ async function ofOlderBuild(dataDir: string): Promise<AuthorityDocument | undefi
 }
 
 /**
- * While authorities overlap the server shows what peers that know only the one before can check; then, and at half of its life, it gets another.
+ * While authorities overlap the server shows what peers that know only the one before can check, which below the same root is the new one's, too;
+ * then, and at half of its life or with other names, it gets another.
  */
 async function withServer(
   document: AuthorityDocument,
@@ -272,8 +273,9 @@ async function withServer(
   const { server, overlap } = document;
   if (server !== undefined) {
     const certificate = new X509Certificate(server.certificatePem);
-    const ofPrevious = overlap?.previous.some(({ hash }) => hash === server.issuer) === true;
-    if (ofPrevious && now < certificate.validToDate) return document;
+    const previous = overlap?.previous.find(({ hash }) => hash === server.issuer);
+    const isUnknownToSome = previous !== undefined && !sharesRoot(previous, document.signing);
+    if (isUnknownToSome && now < certificate.validToDate) return document;
     // An authority that is renewed with its key may have another name or identifier of the key.
     const isOfSigner = certificate.checkIssued(new X509Certificate(issuer.certificate.toString('pem')));
     if (isOfSigner && isCurrent(certificate, names, now)) return document;
@@ -287,6 +289,11 @@ async function withServer(
   );
   const keyPem = await privateKeyPem(keys.privateKey);
   return { ...document, server: { certificatePem, keyPem, issuer: authority.hash } };
+}
+
+function sharesRoot(one: PublicAuthority, other: PublicAuthority): boolean {
+  const roots = certificatesIn(one.rootsPem);
+  return certificatesIn(other.rootsPem).some((root) => roots.includes(root));
 }
 
 function materialOf(document: AuthorityDocument): TlsMaterial {

@@ -60,6 +60,7 @@ export async function makeAuthority(
 export async function givenAuthority(startMs: number) {
   const root = await makeAuthority('Company Root RSA', startMs);
   const below = await makeAuthority('Openline CA of the company', startMs, root);
+  const besides = await makeAuthority('Openline CA of the company, renewed', startMs, root);
   const alone = await makeAuthority('cert-manager', startMs);
   const again = await makeAuthority('cert-manager', startMs + DAY_MS, undefined, alone.keys);
   const other = await makeAuthority('Its new name', startMs + DAY_MS, undefined, alone.keys);
@@ -67,6 +68,7 @@ export async function givenAuthority(startMs: number) {
     readSigner({ certificatesPem: caPem, keyPem, rootsPem });
   return {
     intermediate: await signerOf(below, root.caPem),
+    replacement: await signerOf(besides, root.caPem),
     selfSigned: await signerOf(alone),
     renewed: await signerOf(again),
     renamed: await signerOf(other),
