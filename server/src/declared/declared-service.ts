@@ -144,7 +144,7 @@ export async function createDeclaredService(deps: DeclaredDeps): Promise<Declare
     refuse(problems());
     const applied: AppliedObject[] = [];
     const changes: { entry: KindEntry; change: ObjectChange }[] = [];
-    for (const { entry, name, parsed, spec, text } of documents) {
+    for (const { entry, name, parsed, spec, text, report } of documents) {
       const before = rows.get(`${entry.kind}/${name}`);
       const same = before !== undefined && before.source === text && isDeepStrictEqual(before.spec, spec);
       const outcome = before === undefined ? 'created' : same ? 'unchanged' : 'changed';
@@ -153,9 +153,10 @@ export async function createDeclaredService(deps: DeclaredDeps): Promise<Declare
       await writeRow(tx, { kind: entry.kind, name, spec, source: text, updatedBy: by.name, updatedAt: clock.now() });
       const object = `${entry.kind}/${name}`;
       await audit.record({ principal: by.name, action: 'declared.apply', object, details: { outcome } }, tx.db);
-      changes.push({ entry, change: { name, before: before && parse(before), after: parsed } });
+      changes.push({ entry, change: { name, before: before && parse(before), after: parsed, report } });
     }
     await tellKinds(changes, tx);
+    refuse(problems());
     return applied;
   }
 

@@ -48,6 +48,8 @@ export interface DeclaredChange<Spec> {
   readonly before: Spec | undefined;
   /** undefined: it is deleted. */
   readonly after: Spec | undefined;
+  /** Of what is applied: what goes there, with its place in the file, refuses all of it as well. */
+  readonly report?: Pick<Report, 'add'>;
 }
 
 /** What holds of one kind, in memory: as committed here, and at most REFRESH_MS old of what other replicas committed. */

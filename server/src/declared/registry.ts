@@ -47,6 +47,7 @@ export interface ObjectChange {
   readonly before: ParsedObject | undefined;
   /** undefined: deleted. */
   readonly after: ParsedObject | undefined;
+  readonly report?: Pick<Report, 'add'>;
 }
 
 export interface DeclaredRegistry {
@@ -117,7 +118,8 @@ function entryOf<Spec>(kind: DeclaredKind<Spec>): { entry: KindEntry; declared: 
     names: () => list.map(({ name }) => name),
     async saving(changes, tx) {
       const told = changes.map(
-        ({ name, before, after }): DeclaredChange<Spec> => ({
+        ({ name, before, after, report }): DeclaredChange<Spec> => ({
+          ...(report && { report }),
           name,
           before: before === undefined ? undefined : specOf(before),
           after: after === undefined ? undefined : specOf(after),

@@ -17,6 +17,8 @@ export interface OverrideSpec {
   /** The watch's own settings, and those of its condition and schedule: `threshold.count`, `every_ms`, … */
   readonly settings: Settings;
   readonly reason: string;
+  /** Where it says so, for what is found wrong later: offsets of `watch`, and of each of the settings. */
+  readonly at: { readonly watch: number; readonly settings: Readonly<Record<string, number>> };
 }
 
 const WATCH = /^([a-z][a-z0-9-]{0,62})\/([a-z][a-z0-9-]{0,62})$/;
@@ -61,6 +63,7 @@ export const overrideKind: DeclaredKind<OverrideSpec> = {
     const [, pack = '', watch = ''] = WATCH.exec(text ?? '') ?? [];
     if (node !== undefined && text !== undefined && pack === '')
       report.add(node.at, `'${text}' names no rule or monitor: write pack/rule or pack/monitor`);
+    const settingsAt: Record<string, number> = {};
     const override: OverrideSpec = {
       pack,
       watch,
@@ -69,7 +72,7 @@ export const overrideKind: DeclaredKind<OverrideSpec> = {
       enabled: booleanOf(report, fields.enabled?.value, "'enabled'"),
       severity: choiceOf(report, fields.severity?.value, "'severity'", SEVERITIES),
       settings: {
-        ...readSettings(report, fields.settings?.value),
+        ...readSettings(report, fields.settings?.value, settingsAt),
         ...readThreshold(report, fields.threshold?.value),
         ...readAbsence(report, fields.absence?.value),
         ...knob('every_ms', durationOf(report, fields.every?.value, "'every'", { min: 1_000, max: DAY_MS })),
@@ -80,7 +83,17 @@ export const overrideKind: DeclaredKind<OverrideSpec> = {
         ),
       },
       reason: readReason(report, fields.reason?.value),
+      at: { watch: node?.at ?? spec.at, settings: settingsAt },
     };
+    for (const [name, field] of [
+      ['threshold.count', fields.threshold],
+      ['threshold.within_ms', fields.threshold],
+      ['absence.within_ms', fields.absence],
+      ['every_ms', fields.every],
+      ['samples', fields.samples],
+      ['reset.after_ms', fields.resetAfter],
+    ] as const)
+      if (field !== undefined) settingsAt[name] = field.keyAt;
     if (
       override.enabled === undefined &&
       override.severity === undefined &&
@@ -91,12 +104,14 @@ export const overrideKind: DeclaredKind<OverrideSpec> = {
   },
 };
 
-function readSettings(report: Report, node: Located | undefined): Settings {
+/** @param at gets where each of them stands */
+function readSettings(report: Report, node: Located | undefined, at: Record<string, number>): Settings {
   const entries = entriesOf(report, node, "'settings'");
   if (node !== undefined && entries.size > MAX_SETTINGS)
     report.add(node.at, `'settings' has ${entries.size} entries; at most ${MAX_SETTINGS} are allowed`);
   const settings: Record<string, Settings[string]> = {};
   for (const [name, { keyAt, value }] of entries) {
+    at[name] = keyAt;
     if (!SETTING.test(name) && !KNOBS.has(name)) report.add(keyAt, `'${name}' is no name for a setting`);
     const given = value.kind === 'scalar' ? value.value : null;
     if (given === null || (typeof given === 'number' && !Number.isFinite(given)))

@@ -21,7 +21,7 @@ describe('an override', () => {
         settings: {warning_percent: 80, path: /srv}, threshold: {count: 5, within: 2m}, absence: {within: 30s}, every: 5m,
         samples: 3, resetAfter: 1h}`,
     );
-    expect(spec).toEqual({
+    expect(spec).toMatchObject({
       pack: 'linux',
       watch: 'disk-space',
       on: { selector: parseSelector('role=web,env=prod'), text: 'role=web,env=prod' },
@@ -137,7 +137,15 @@ describe('where several overrides select an agent', () => {
       fc.property(fc.array(object, { maxLength: 8 }), (objects) => {
         const named = objects.map(([text, priority, settings], i): Named<OverrideSpec> => {
           const selection = { selector: parseSelector(text), text };
-          const spec = { pack: 'p', watch: 'w', on: selection, priority, settings, reason: '' };
+          const spec = {
+            pack: 'p',
+            watch: 'w',
+            on: selection,
+            priority,
+            settings,
+            reason: '',
+            at: { watch: 0, settings: {} },
+          };
           return { name: `o${i}`, spec: { ...spec, enabled: undefined, severity: undefined } };
         });
         const { settings, layers } = resolveOverrides(named, web1);
