@@ -305,12 +305,13 @@ describe('what nobody can know', () => {
   it('is lost when the agent does not come back; what it says when it does come back replaces that', async () => {
     const run = await server.operator.submit('test/marker', {
       targets: 'name=away',
-      parameters: marker(500),
-      timeoutMs: 1000,
+      parameters: marker(3000),
+      timeoutMs: 4000,
       ttlMs: 1000,
       wait: true,
     });
-    await started(run.id);
+    // Its marker is not enough: of what never was accepted the server waits longer to hear.
+    await eventually(async () => (await stateOn(run.id, 'away')) === 'running', { what: 'the server to know of it' });
     network.freeze();
     expect(await ends(run.id)).toEqual({ away: 'lost AGENT_UNREACHABLE' });
     network.thaw();
