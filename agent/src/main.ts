@@ -1,8 +1,7 @@
 import './lean.ts';
 
-import { parseArgs } from 'node:util';
-import { didYouMean } from '@openline/packs/suggest';
 import { ERRORS, OpenlineError } from '@openline/proto/errors';
+import { readFlags } from '@openline/proto/read-flags';
 import { startAgent } from './agent.ts';
 import { loadConfig } from './config/config.ts';
 import { KEY_NAMES, KEYS } from './config/keys.ts';
@@ -13,6 +12,11 @@ import { createLog, type Log } from './telemetry/log.ts';
 /** What a stop may take before the process just goes: the journal knows what it owes. */
 const STOP_TIMEOUT_MS = 20_000;
 
+const FLAGS = KEY_NAMES.map((key) => {
+  const { flag, multiple = false } = KEYS[key];
+  return { flag, key, type: 'string' as const, multiple };
+});
+
 const toStdout = (line: string) => void process.stdout.write(line);
 
 /** The process. Resolves when a signal has ended the agent; `process.exitCode` says how. @param argv without the program's name */
@@ -20,7 +24,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   if (argv[0] === READ_PACK) return readPackForParent();
   let log = createLog('info', toStdout);
   try {
-    const { help, file, flags } = readFlags(argv);
+    const { help, file, flags } = readFlags(argv, FLAGS);
     if (help) {
       process.stdout.write(usage());
       return;
@@ -85,32 +89,6 @@ function keepQuiet(log: Log): void {
     if ('code' in warning && warning.code === 'DEP0123') return;
     log.warn({ warning: warning.message }, 'Node warns');
   });
-}
-
-function readFlags(argv: readonly string[]) {
-  const names = new Map(KEY_NAMES.map((name) => [KEYS[name].flag, name]));
-  const options = Object.fromEntries(
-    KEY_NAMES.map((name) => [KEYS[name].flag, { type: 'string' as const, multiple: KEYS[name].multiple ?? false }]),
-  );
-  try {
-    const { values } = parseArgs({
-      args: [...argv],
-      options: { ...options, config: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
-    });
-    const { config: file, help, ...given } = values;
-    const flags = Object.fromEntries(Object.entries(given).map(([flag, value]) => [names.get(flag) ?? flag, value]));
-    return { help: help === true, file: typeof file === 'string' ? file : undefined, flags };
-  } catch (error) {
-    // Node's message names the option, never a value.
-    const message = error instanceof Error ? error.message : String(error);
-    const [, unknown] = /^Unknown option '--([^']+)'/.exec(message) ?? [];
-    throw new OpenlineError(
-      'CONFIG_INVALID',
-      unknown === undefined
-        ? message
-        : `there is no flag --${unknown}${didYouMean(unknown, [...names.keys()]).replace("'", "'--")}`,
-    );
-  }
 }
 
 // The bundle of the agent alone starts here; the CLI calls `main` itself.

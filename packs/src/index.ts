@@ -1,3 +1,4 @@
+export { didYouMean } from '@openline/proto/suggest';
 export { coerceParameters } from './coerce.ts';
 export { PackError, type PackIssue } from './errors.ts';
 export {
@@ -16,5 +17,4 @@ export * from './pack.ts';
 export { compileParameters } from './parameters.ts';
 export { parsePack } from './parse.ts';
 export { buildArgv, type ParameterEnvironment, parameterEnvironment } from './process.ts';
-export { didYouMean } from './suggest.ts';
 export { compareVersions, digestOf, isVersion } from './version.ts';

@@ -1,11 +1,11 @@
 import { OpenlineError } from '@openline/proto/errors';
+import { didYouMean } from '@openline/proto/suggest';
 import type { ErrorObject } from 'ajv/dist/2020.js';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { FORMATS } from './formats.ts';
 import type { PackTask } from './pack.ts';
 import { oneOf } from './read.ts';
 import { compilePattern, DEFAULT_PATTERN_MAX_LENGTH } from './regex.ts';
-import { didYouMean } from './suggest.ts';
 
 /** The keywords of a JSON Schema that are looked at by name. */
 export interface Schema {

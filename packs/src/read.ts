@@ -1,6 +1,6 @@
+import { didYouMean } from '@openline/proto/suggest';
 import { formatDuration, parseDuration } from './duration.ts';
 import type { Entry, Located, Report } from './source.ts';
-import { didYouMean } from './suggest.ts';
 
 /** Small readers, each of which reports what does not fit and then gives undefined, so that one pass finds every problem. */
 

@@ -1,7 +1,7 @@
+import { didYouMean } from '@openline/proto/suggest';
 import type { Argument, Builtin, Interpreter, Runner } from './pack.ts';
 import { choiceOf, fieldsOf, itemsOf, need, oneOf, textOf } from './read.ts';
 import type { Located, Report } from './source.ts';
-import { didYouMean } from './suggest.ts';
 
 export const INTERPRETERS: readonly Interpreter[] = ['sh', 'bash', 'python3', 'node', 'pwsh'];
 export const BUILTINS: readonly Builtin[] = ['ping', 'event'];

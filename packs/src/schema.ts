@@ -1,8 +1,8 @@
+import { didYouMean } from '@openline/proto/suggest';
 import { FORMATS } from './formats.ts';
 import { entriesOf, itemsOf, oneOf, textOf } from './read.ts';
 import { compilePattern, MAX_PATTERN_CHARS, MAX_PATTERN_MAX_LENGTH } from './regex.ts';
 import type { Entry, Located, Report } from './source.ts';
-import { didYouMean } from './suggest.ts';
 
 /**
  * The part of JSON Schema 2020-12 that a parameter may use. It is closed: a keyword that nobody checks would look like a promise.

@@ -67,3 +67,12 @@ it('where no agent is, it says how to name the log', async () => {
   expect(io.err.text).toContain('there is no event log of an agent at /nonexistent/agent/events');
   expect(io.err.text).toContain('--dir');
 });
+
+it('a folder that is mistyped is not made: nobody would read it', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'openline-event-'));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const io = testIo();
+  expect(await runCli(['event', 'x', '--dir', join(directory, 'evnets')], io)).toBe(1);
+  expect(io.err.text).toContain('there is no event log of an agent at');
+  expect(readdirSync(directory)).toEqual([]);
+});

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import {
   createEventLog,
@@ -30,6 +31,10 @@ const MAX_LINE_CHARS = 16 * 1024;
  */
 export async function eventCommand(message: string | undefined, flags: EventCommandFlags, io: Io): Promise<number> {
   const directory = flags.dir === undefined ? eventsDirectoryOf(io.env) : resolve(io.cwd, flags.dir);
+  // The agent makes it. Were it made here, nobody might ever read it.
+  await stat(directory).catch((cause: unknown) => {
+    throw explained(new Error('the folder of the log cannot be seen', { cause }), directory);
+  });
   const log = createEventLog({ directory });
   const given = {
     ...(flags.source === undefined ? {} : { source: flags.source }),

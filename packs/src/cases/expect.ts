@@ -1,8 +1,8 @@
+import { didYouMean } from '@openline/proto/suggest';
 import type { Pack } from '../pack.ts';
 import { fieldsOf, itemsOf, textOf } from '../read.ts';
 import { compilePattern } from '../regex.ts';
 import { type Located, plain, type Report } from '../source.ts';
-import { didYouMean } from '../suggest.ts';
 import type { CaseExpectation } from './case.ts';
 import { patternOf } from './compare.ts';
 

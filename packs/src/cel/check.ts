@@ -1,7 +1,7 @@
 import type { Environment } from '@marcbachmann/cel-js';
+import { didYouMean } from '@openline/proto/suggest';
 import type { Settings } from '../monitoring.ts';
 import { oneOf } from '../read.ts';
-import { didYouMean } from '../suggest.ts';
 import { createCelBase, VARIABLES, type Variable } from './environment.ts';
 import { EventView, TrendView } from './views.ts';
 

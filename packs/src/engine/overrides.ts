@@ -1,5 +1,5 @@
+import { didYouMean } from '@openline/proto/suggest';
 import type { AlertSpec, PackMonitor, PackRule, Settings } from '../monitoring.ts';
-import { didYouMean } from '../suggest.ts';
 import { EVERY_MS, RESET_MS, SAMPLES, THRESHOLD_COUNT, WITHIN_MS } from '../watch/bounds.ts';
 import type { WatchOverride } from './types.ts';
 

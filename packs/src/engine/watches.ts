@@ -1,6 +1,6 @@
+import { didYouMean } from '@openline/proto/suggest';
 import type { PackMonitor, PackRule } from '../monitoring.ts';
 import type { Pack } from '../pack.ts';
-import { didYouMean } from '../suggest.ts';
 import { type CompiledMonitor, type CompiledRule, compileMonitor, compileRule, idOf } from './compiled.ts';
 import { type Overridden, overrideMonitor, overrideRule } from './overrides.ts';
 import type { About, WatchOverride, WatchStatus } from './types.ts';

@@ -1,11 +1,11 @@
 import { OpenlineError } from '@openline/proto/errors';
+import { didYouMean } from '@openline/proto/suggest';
 import type { Scope } from '../cel/check.ts';
 import { type AlertSpec, SEVERITIES, type TaskAnswer } from '../monitoring.ts';
 import type { PackTask } from '../pack.ts';
 import { compileParameters } from '../parameters.ts';
 import { choiceOf, durationOf, entriesOf, type Fields, fieldsOf, need, textOf } from '../read.ts';
 import { type Located, plain } from '../source.ts';
-import { didYouMean } from '../suggest.ts';
 import { NAME, NAME_RULE } from '../task.ts';
 import { COOLDOWN_MS } from './bounds.ts';
 import type { WatchContext } from './context.ts';
