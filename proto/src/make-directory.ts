@@ -6,16 +6,17 @@ import { dirname } from 'node:path';
  * read-only, and never returns where the kernel itself says ENOENT below a directory that is there (/proc, an automounter's).
  */
 export function makeDirectory(path: string, mode: number): void {
+  if (isDirectory(path)) return;
+  const above = dirname(path);
+  if (above !== path && stat(above) === undefined) makeDirectory(above, mode);
   try {
     mkdirSync(path, { mode });
-    return;
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error)) throw error;
-    if (error.code === 'EEXIST' && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return;
-    const above = dirname(path);
-    if (error.code !== 'ENOENT' || above === path || statSync(above, { throwIfNoEntry: false }) !== undefined)
-      throw error;
-    makeDirectory(above, mode);
+    // Another process may have made it meanwhile.
+    if (!isDirectory(path)) throw error;
   }
-  mkdirSync(path, { mode });
 }
+
+const stat = (path: string) => statSync(path, { throwIfNoEntry: false });
+
+const isDirectory = (path: string): boolean => stat(path)?.isDirectory() === true;
