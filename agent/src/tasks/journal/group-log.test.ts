@@ -10,7 +10,7 @@ function open(disk: FakeDisk, config: Partial<GroupLogConfig> = {}, snapshot?: (
       fs: disk,
       clock: systemClock,
       log: quiet,
-      probe: () => 'probe\n',
+      probe: (leastBytes) => `${'probe'.padEnd(leastBytes)}\n`,
       ...(snapshot === undefined ? {} : { snapshot }),
     },
     { path: 'log', validBytes: 0, retryMs: 20, selfCheckMs: 60_000, ...config },
@@ -63,9 +63,24 @@ describe('a group log', () => {
     expect(log.fault()).toBe('journal: no space left on device');
     disk.fail.write = undefined;
     await until(() => log.fault() === '');
-    expect(disk.content('log').replaceAll('probe\n', '')).toBe('before\nresult\n');
+    expect(disk.content('log').replaceAll(/probe *\n/g, '')).toBe('before\nresult\n');
     expect(await synced(log, 'after\n')).toBe('ok');
     expect(disk.content('log')).not.toContain('refused');
+  });
+
+  it('is well again when there is room for what was refused, not for less', async () => {
+    const disk = fakeDisk();
+    const log = await open(disk);
+    disk.room = 100;
+    expect(await synced(log, `${'x'.repeat(500)}\n`)).toBe('no space left on device');
+    expect(await synced(log, 'short\n')).toBe('ok');
+    // At least one more try of its own.
+    const tries = disk.writes;
+    await until(() => disk.writes >= tries + 2);
+    expect(log.fault()).toBe('journal: no space left on device');
+    delete disk.room;
+    await until(() => log.fault() === '');
+    await log.close();
   });
 
   it('leaves nothing of a long record that the disk took in part behind a short one', async () => {
@@ -86,7 +101,7 @@ describe('a group log', () => {
     expect(await synced(log, 'a\n')).toBe('input/output error');
     disk.fail.sync = undefined;
     expect(await synced(log, 'b\n')).toBe('ok');
-    expect(disk.content('log').replaceAll('probe\n', '')).toBe('snapshot\nb\n');
+    expect(disk.content('log').replaceAll(/probe *\n/g, '')).toBe('snapshot\nb\n');
   });
 
   it('is rewritten when it has grown, and not at every turn', async () => {

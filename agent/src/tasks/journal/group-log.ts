@@ -26,8 +26,8 @@ export interface GroupLogDeps {
   readonly log: EngineLog;
   /** The lines that a rewritten file begins with. Without it the file only grows. */
   readonly snapshot?: () => string[];
-  /** A line that means nothing, for the self-check. */
-  readonly probe: () => string;
+  /** A line that means nothing, of at least so many bytes, for the self-check. */
+  readonly probe: (leastBytes: number) => string;
   readonly synced?: ((tookMs: number) => void) | undefined;
 }
 
@@ -67,6 +67,8 @@ export async function createGroupLog(deps: GroupLogDeps, config: GroupLogConfig)
   let queue: Item[] = [];
   let busy: Promise<void> | undefined;
   let fault = '';
+  /** The longest record that was refused. What is smaller may find room at the end of a page, and proves nothing. */
+  let refusedBytes = 0;
   let lastSyncedMs = clock.nowMs();
   let timer: Timer | undefined;
   let closed = false;
@@ -102,6 +104,7 @@ export async function createGroupLog(deps: GroupLogDeps, config: GroupLogConfig)
   /** @returns false: nothing of it is in the file, and what must not be lost is queued again. */
   async function commit(items: readonly Item[]): Promise<boolean> {
     const sync = items.some((item) => item.durability === 'synced');
+    const bytes = Buffer.from(items.length === 1 ? (items[0]?.text ?? '') : items.map((item) => item.text).join(''));
     try {
       if (deps.snapshot !== undefined) {
         if (distrusted) await rewrite();
@@ -109,7 +112,6 @@ export async function createGroupLog(deps: GroupLogDeps, config: GroupLogConfig)
       }
       if (dirtyTail) await file.truncate(end);
       dirtyTail = true;
-      const bytes = Buffer.from(items.length === 1 ? (items[0]?.text ?? '') : items.map((item) => item.text).join(''));
       await file.write(bytes, end);
       for (const item of items) {
         if (item.durability === 'synced') continue;
@@ -123,9 +125,10 @@ export async function createGroupLog(deps: GroupLogDeps, config: GroupLogConfig)
       failed(error instanceof Error ? error : new Error(messageOf(error)), items);
       return false;
     }
-    if (fault !== '') {
+    if (fault !== '' && bytes.length >= refusedBytes) {
       log.info({ path: config.path }, 'the journal can be written again');
       fault = '';
+      refusedBytes = 0;
     }
     for (const item of items) item.done?.();
     return true;
@@ -146,6 +149,7 @@ export async function createGroupLog(deps: GroupLogDeps, config: GroupLogConfig)
   function failed(error: Error, items: readonly Item[]): void {
     if (fault === '') log.error({ path: config.path, error: error.message }, 'the journal cannot be written');
     fault = `journal: ${error.message}`;
+    refusedBytes = items.reduce((most, { text }) => Math.max(most, Buffer.byteLength(text)), refusedBytes);
     const kept = items.filter((item) => item.durability === 'written');
     for (const item of items) {
       const done = item.done;
@@ -198,7 +202,7 @@ export async function createGroupLog(deps: GroupLogDeps, config: GroupLogConfig)
     timer?.cancel();
     if (closed) return;
     timer = clock.after(delayMs, () => {
-      if (clock.nowMs() - lastSyncedMs >= selfCheckMs || fault !== '') append(deps.probe(), 'synced');
+      if (clock.nowMs() - lastSyncedMs >= selfCheckMs || fault !== '') append(deps.probe(refusedBytes), 'synced');
       schedule(fault === '' ? selfCheckMs : retryMs);
     });
   }
@@ -214,7 +218,7 @@ export async function createGroupLog(deps: GroupLogDeps, config: GroupLogConfig)
     fault: () => fault,
     async close() {
       // One last record makes the sync cover what was only written.
-      append(deps.probe(), 'synced');
+      append(deps.probe(0), 'synced');
       closed = true;
       timer?.cancel();
       while (busy !== undefined) await busy;

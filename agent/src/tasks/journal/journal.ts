@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
 import { MAX_TTL_MS } from '@openline/proto/limits';
 import { createGroupLog, type Durability, type GroupLog, type GroupLogDeps } from './group-log.ts';
-import { JOURNAL_VERSION, type JournalRecord, lineOf, parseJournal, probeLine } from './records.ts';
+import { JOURNAL_VERSION, type JournalRecord, lineOf, parseJournal, probeOf } from './records.ts';
 import { type JournalContent, type JournalRun, type ProcessName, recordsOf, replay } from './replay.ts';
 
 /** One agent's log of its dispatches. What it knows of was taken; what it does not know of was certainly never started. */
@@ -72,7 +72,7 @@ export async function openJournal(
         clock,
         log,
         synced: deps.synced,
-        probe: () => probeLine,
+        probe: probeOf,
         snapshot: () => [header, ...Array.from(runs(), (run) => recordsOf(run).map(lineOf).join(''))],
       },
       { ...config, path, validBytes },

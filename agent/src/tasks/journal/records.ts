@@ -24,14 +24,18 @@ export type JournalRecord =
   | { readonly t: 'ended'; readonly run: string; readonly expires: number; readonly result: string }
   /** The server has the result. The id is remembered until `forget`. */
   | { readonly t: 'committed'; readonly run: string; readonly forget: number }
-  | { readonly t: 'probe' };
+  /** Means nothing; `pad` makes it as long as is wanted. */
+  | { readonly t: 'probe'; readonly pad?: string };
 
 export function lineOf(record: JournalRecord): string {
   const json = JSON.stringify(record);
   return `${crc32(json).toString(16).padStart(8, '0')} ${json}\n`;
 }
 
-export const probeLine = lineOf({ t: 'probe' });
+/** Of at least so many bytes. */
+export function probeOf(leastBytes: number): string {
+  return lineOf(leastBytes === 0 ? { t: 'probe' } : { t: 'probe', pad: '-'.repeat(leastBytes) });
+}
 
 const taskBytes = createEncoder(Task);
 const resultBytes = createEncoder(TaskResult);

@@ -5,7 +5,11 @@ export interface FakeDisk extends LogFs {
   content(path: string): string;
   /** The next calls of that kind fail with this until it is undefined again. */
   fail: { write?: string | undefined; sync?: string | undefined };
+  /** What one write may have, bytes: the end of a page, where nothing else is left. */
+  room?: number;
   syncs: number;
+  /** Also those that failed. */
+  writes: number;
   /** While true, syncs do not come back. */
   slow(): { release(): void };
 }
@@ -16,6 +20,7 @@ export function fakeDisk(): FakeDisk {
   const disk: FakeDisk = {
     fail: {},
     syncs: 0,
+    writes: 0,
     content: (path) => files.get(path)?.bytes.toString() ?? '',
     slow() {
       let release = () => {};
@@ -29,10 +34,13 @@ export function fakeDisk(): FakeDisk {
       files.set(path, file);
       return {
         async write(bytes, position) {
-          if (disk.fail.write !== undefined) {
+          disk.writes += 1;
+          const full = disk.room !== undefined && bytes.length > disk.room ? 'no space left on device' : undefined;
+          const why = disk.fail.write ?? full;
+          if (why !== undefined) {
             // A full disk takes a part.
             file.bytes = Buffer.concat([file.bytes.subarray(0, position), bytes.subarray(0, bytes.length / 2)]);
-            throw new Error(disk.fail.write);
+            throw new Error(why);
           }
           file.bytes = Buffer.concat([
             file.bytes.subarray(0, position),
