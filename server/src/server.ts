@@ -15,7 +15,7 @@ import { newId } from './db/ids.ts';
 import { createDeclaredService } from './declared/declared-service.ts';
 import { createDeclaredRegistry } from './declared/registry.ts';
 import { createAuthorityService } from './enrollment/authority/authority-service.ts';
-import { readGiven, watchGiven } from './enrollment/authority/given.ts';
+import { createGivenAuthority } from './enrollment/authority/given.ts';
 import { createHeldStore } from './enrollment/authority/held-store.ts';
 import { createTrustDesk } from './enrollment/authority/trust-desk.ts';
 import { CA_FILE, openCertificateAuthority } from './enrollment/certificate-authority.ts';
@@ -92,9 +92,12 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       log.warn({}, 'kubernetesOperators: this server does not run in a cluster, or has no service account there');
     const access = createAccessService({ db, audit, clock, log, workloads });
     const state = await openState({ api: clusterApi, clock }, config);
-    const given = config.caDirectory === undefined ? undefined : await readGiven(config.caDirectory);
+    const given =
+      config.caDirectory === undefined
+        ? undefined
+        : createGivenAuthority(clock, { directory: config.caDirectory, names: config.advertise });
     const ca = await openCertificateAuthority(
-      { state, given, now: clock.now },
+      { state, given: await given?.first(), now: clock.now },
       {
         ...config,
         overlapMs: config.caOverlapMs,
@@ -376,10 +379,8 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       (error) => log.error({ err: error }, 'the certificate authority cannot be looked after; it is tried again'),
     );
     closers.push(() => upkeep.stop());
-    if (config.caDirectory !== undefined) {
-      const watch = watchGiven(config.caDirectory, log, (signer) => ca.replace(signer));
-      closers.push(() => watch.stop());
-    }
+    const watch = given?.watch(log, (signer) => ca.replace(signer));
+    closers.push(() => watch?.stop());
 
     metrics.beforeScrape(() => {
       const inSeconds = (date: Date) => (date.getTime() - clock.now().getTime()) / 1000;

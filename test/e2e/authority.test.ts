@@ -3,7 +3,7 @@ import { cp, mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { makeAuthority } from '../../server/src/enrollment/testing/authorities.ts';
+import { makeAuthority, type TestAuthority } from '../../server/src/enrollment/testing/authorities.ts';
 import { readIdentity } from '../harness/certificates.ts';
 import {
   cleanup,
@@ -167,16 +167,25 @@ describe('an authority that the server made', () => {
 describe('an authority that is given', () => {
   afterAll(cleanup);
 
+  /** As cert-manager writes them; where there is no root, as its SelfSigned issuer does. */
+  async function put({ caPem, keyPem }: TestAuthority, directory: string, root = caPem): Promise<void> {
+    await mkdir(directory, { recursive: true });
+    const files = { 'tls.crt': caPem, 'tls.key': keyPem, 'ca.crt': root };
+    for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text);
+  }
+
+  /** As the kubelet does it: everything at one instant. */
+  async function replace(authority: TestAuthority, directory: string, root?: string): Promise<void> {
+    await put(authority, `${directory}.new`, root);
+    await rename(directory, `${directory}.old`);
+    await cp(`${directory}.new`, directory, { recursive: true });
+  }
+
   it('is followed when its files are replaced: agents keep their connection', { timeout: 180_000 }, async () => {
     const dir = scratchDir('given');
     const given = join(dir, 'given');
-    const [first, second] = await Promise.all(['First', 'Second'].map((name) => makeAuthority(name, Date.now())));
-    if (first === undefined || second === undefined) throw new Error('no authorities');
-    const put = async ({ caPem, keyPem }: { caPem: string; keyPem: string }, to: string) => {
-      await mkdir(to, { recursive: true });
-      await writeFile(join(to, 'tls.crt'), caPem);
-      await writeFile(join(to, 'tls.key'), keyPem);
-    };
+    // A renewal keeps the name.
+    const [first, second] = [await makeAuthority('Ours', Date.now()), await makeAuthority('Ours', Date.now())];
     await put(first, given);
     const server = await startServer({
       dir,
@@ -189,10 +198,7 @@ describe('an authority that is given', () => {
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain(given);
 
-    // As the kubelet does it: everything at one instant.
-    await put(second, `${given}.new`);
-    await rename(given, `${given}.old`);
-    await cp(`${given}.new`, given, { recursive: true });
+    await replace(second, given);
     await eventually(
       async () => {
         const now = await status(server);
@@ -203,5 +209,32 @@ describe('an authority that is given', () => {
     expect((await shown(server.agentPort)).verify(new X509Certificate(second.caPem).publicKey)).toBe(true);
     expect(await socketOf(agent, server)).toBe(before);
     expect((await readIdentity(agent.dataDir)).caPem).toBe(second.caPem);
+  });
+
+  it('below a root that stays: names that the server gets in the overlap are in its certificate at once', {
+    timeout: 120_000,
+  }, async () => {
+    const dir = scratchDir('given-below');
+    const given = join(dir, 'given');
+    const root = await makeAuthority('Root', Date.now());
+    const [first, second] = [
+      await makeAuthority('Ours', Date.now(), { by: root }),
+      await makeAuthority('Ours', Date.now(), { by: root }),
+    ];
+    await put(first, given, root.caPem);
+    const start = (...names: string[]) =>
+      startServer({ dir, flags: [`--ca-directory=${given}`, ...names.map((name) => `--advertise=${name}`)] });
+    const server = await start('localhost', '127.0.0.1');
+    const agent = await startAgent({ dir, server, name: 'one' });
+    const { hash } = await status(server);
+    await replace(second, given, root.caPem);
+    await eventually(async () => (await status(server)).hash !== hash, { what: 'the new authority' });
+    await server.stop();
+    const again = await start('localhost', '127.0.0.1', 'other.example');
+    expect((await status(again)).overlap).not.toBeNull();
+    const certificate = await shown(again.operatorPort);
+    expect(certificate.checkHost('other.example')).toBe('other.example');
+    expect(certificate.verify(new X509Certificate(second.caPem).publicKey)).toBe(true);
+    await agent.stop();
   });
 });

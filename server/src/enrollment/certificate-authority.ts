@@ -19,7 +19,7 @@ import {
 } from './authority/rotation.ts';
 import { readSigner, type Signer } from './authority/signer.ts';
 import type { CertificateAuthority, TlsMaterial } from './enrollment.ts';
-import { dnsOrAddress, generateKeys, issue, keyOfRequest, privateKeyPem, selfSigned } from './x509.ts';
+import { dnsOrAddress, generateKeys, issue, keyOfRequest, privateKeyPem, SERVER_NAME, selfSigned } from './x509.ts';
 
 export interface CertificateAuthorityDeps {
   readonly state: StateStore;
@@ -231,11 +231,7 @@ async function create(now: Date, trustDomain = `${randomBytes(5).toString('hex')
   const keys = await generateKeys();
   const rootsPem = await selfSigned(keys, trustDomain, now, CA_TTL_MS);
   const ownKeyPem = await privateKeyPem(keys.privateKey);
-  const { authority: signing } = await readSigner({
-    certificatesPem: rootsPem,
-    keyPem: ownKeyPem,
-    rootsPem: undefined,
-  });
+  const { authority: signing } = await readSigner({ certificatesPem: rootsPem, keyPem: ownKeyPem, rootsPem: '' });
   return { trustDomain, ownKeyPem, signing };
 }
 
@@ -251,7 +247,7 @@ async function ofOlderBuild(dataDir: string): Promise<AuthorityDocument | undefi
   if (!existsSync(keyFile)) return undefined;
   try {
     const [certificatesPem, keyPem] = [readFileSync(join(dataDir, CA_FILE), 'utf8'), readFileSync(keyFile, 'utf8')];
-    const { authority: signing } = await readSigner({ certificatesPem, keyPem, rootsPem: undefined });
+    const { authority: signing } = await readSigner({ certificatesPem, keyPem, rootsPem: '' });
     const name = new X509Certificate(certificatesPem).subjectAltName ?? '';
     const trustDomain = /URI:spiffe:\/\/([a-z0-9._-]+)/.exec(name)?.[1] ?? 'openline';
     return { trustDomain, ownKeyPem: keyPem, signing };
@@ -283,7 +279,7 @@ async function withServer(
   const keys = await generateKeys();
   const { certificatePem } = await issue(
     issuer,
-    { publicKey: keys.publicKey, commonName: 'openline-server', usage: 'server', names: names.map(dnsOrAddress) },
+    { publicKey: keys.publicKey, commonName: SERVER_NAME, usage: 'server', names: names.map(dnsOrAddress) },
     now,
     SERVER_TTL_MS,
   );

@@ -13,6 +13,9 @@ const MAX_CSR_BYTES = 8 * 1024;
 
 x509.cryptoProvider.set(webcrypto);
 
+/** The common name in the server's certificate, which nobody checks. */
+export const SERVER_NAME = 'openline-server';
+
 export type KeyPair = webcrypto.CryptoKeyPair;
 
 /**
@@ -126,6 +129,8 @@ export async function issue(
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
       new x509.ExtendedKeyUsageExtension([usages[usage]]),
       new x509.SubjectAlternativeNameExtension([...names]),
+      // With it, one that has the name of its authority is not taken for one that signed itself.
+      await x509.SubjectKeyIdentifierExtension.create(publicKey),
       await issuerKeyIdentifier(ca),
     ],
   });

@@ -3,52 +3,64 @@ import { join } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
 import { every, type Repeated } from '../../every.ts';
 import type { Logger } from '../../telemetry/logger.ts';
-import { readSigner, type Signer } from './signer.ts';
+import { prove } from './proof.ts';
+import { readSigner, type Signer, type SignerFiles } from './signer.ts';
 
 const CHECK_MS = 10_000;
 
-/** As cert-manager and Secrets of the type kubernetes.io/tls name them. */
-interface Files {
-  readonly certificatesPem: string;
-  readonly keyPem: string;
-  readonly rootsPem: string | undefined;
+/** An authority whose files somebody else keeps, and replaces while the server runs. */
+export interface GivenAuthority {
+  /** @throws OpenlineError CONFIG_INVALID names the file, or what does not fit together */
+  first(): Promise<Signer>;
+  /** Looks at the files every ten seconds. What cannot be used is told once, and the one before holds on. */
+  watch(log: Pick<Logger, 'error'>, changed: (signer: Signer) => Promise<void>): Repeated;
 }
 
-/** @throws OpenlineError CONFIG_INVALID names the file, or what does not fit together */
-export async function readGiven(directory: string): Promise<Signer> {
-  try {
-    return await readSigner(readFiles(directory));
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : 'unknown';
-    throw new OpenlineError('CONFIG_INVALID', `caDirectory: ${directory}: ${why}`, { cause });
+export interface GivenConfig {
+  readonly directory: string;
+  /** Of the server: the authority must be one that may sign for them. */
+  readonly names: readonly string[];
+}
+
+export function createGivenAuthority({ now }: { now(): Date }, { directory, names }: GivenConfig): GivenAuthority {
+  /** What the files held when they were taken. */
+  let taken = '';
+
+  async function read(): Promise<Signer> {
+    try {
+      const signer = await readSigner(readFiles(directory));
+      await prove(signer, names, now());
+      return signer;
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : 'unknown';
+      throw new OpenlineError('CONFIG_INVALID', `caDirectory: ${directory}: ${why}`, { cause });
+    }
   }
-}
 
-/** Looks at the files every ten seconds: they are replaced while the server runs. What cannot be used is told once, and the old one holds on. */
-export function watchGiven(
-  directory: string,
-  log: Pick<Logger, 'error'>,
-  changed: (signer: Signer) => Promise<void>,
-): Repeated {
-  let last = fingerprint(directory);
-  return every(
-    CHECK_MS,
-    async () => {
-      const now = fingerprint(directory);
-      if (now === last) return;
-      await changed(await readGiven(directory));
-      last = now;
+  return {
+    first() {
+      taken = fingerprint(directory);
+      return read();
     },
-    (error) => log.error({ err: error }, 'the given authority cannot be used; the one before holds on'),
-  );
+    watch: (log, changed) =>
+      every(
+        CHECK_MS,
+        async () => {
+          const found = fingerprint(directory);
+          if (found === taken) return;
+          await changed(await read());
+          taken = found;
+        },
+        (error) => log.error({ err: error }, 'the given authority cannot be used; the one before holds on'),
+      ),
+  };
 }
 
-function readFiles(directory: string): Files {
+function readFiles(directory: string): SignerFiles {
   const read = (name: string) => readFileSync(join(directory, name), 'utf8');
-  let rootsPem: string | undefined;
+  let rootsPem = '';
   try {
-    // Empty where cert-manager's issuer knows no root.
-    rootsPem = read('ca.crt').trim() || undefined;
+    rootsPem = read('ca.crt');
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
   }

@@ -8,45 +8,51 @@ export interface Signer {
   readonly issuer: Issuer;
 }
 
+/** Texts of PEM, as cert-manager and Secrets of the type kubernetes.io/tls have them. */
 export interface SignerFiles {
-  /** The certificate of the key first, then what leads to a root. */
+  /** tls.crt: the certificate of the key first; others may lead to a root. */
   readonly certificatesPem: string;
+  /** tls.key */
   readonly keyPem: string;
-  /** undefined: the chain must end in a certificate that signed itself. */
-  readonly rootsPem: string | undefined;
+  /** ca.crt: more that leads to a root, if anything. */
+  readonly rootsPem: string;
 }
 
 /** @throws Error its message says what does not fit; never anything of the key */
 export async function readSigner({ certificatesPem, keyPem, rootsPem }: SignerFiles): Promise<Signer> {
-  const [certificate, ...above] = read(certificatesPem, 'the certificate');
-  if (certificate === undefined) throw new Error('there is no certificate');
-  if (!certificate.ca) throw new Error('the certificate is not that of an authority (CA:TRUE is missing)');
+  const [certificate, ...above] = read(certificatesPem, 'tls.crt');
+  if (certificate === undefined) throw new Error('there is no certificate in tls.crt');
+  if (!certificate.ca)
+    throw new Error(
+      'the certificate in tls.crt is not that of an authority: it must have CA:TRUE, and may sign certificates (cert-manager: `isCA: true`)',
+    );
   const key = readKey(keyPem);
   if (!certificate.checkPrivateKey(key)) throw new Error('the key is not that of the certificate');
 
-  const chain = [certificate, ...above];
-  const isRoot = (one: X509Certificate) => one.checkIssued(one) && one.verify(one.publicKey);
-  const roots = rootsPem === undefined ? chain.filter(isRoot) : read(rootsPem, 'the roots').filter(isRoot);
-  const below = chain.filter((one) => !isRoot(one));
-  const top = below.at(-1) ?? certificate;
-  const trusted = roots.filter((root) => root.fingerprint256 === top.fingerprint256 || isSignedBy(top, root));
-  if (trusted.length === 0)
-    throw new Error(
-      'it leads to no root: ca.crt must hold the certificate that signed itself and, over those in tls.crt, this one',
-    );
-  below.forEach((one, i) => {
-    const parent = below[i + 1];
-    if (parent !== undefined && !isSignedBy(one, parent)) throw new Error('the chain is broken, or not in its order');
-  });
-  const pem = (ones: readonly X509Certificate[]) =>
-    ones
-      .map((one) => one.toString().trimEnd())
-      .map((text) => `${text}\n`)
-      .join('');
+  // First what peers are likely to know already: roots.
+  const others = [...read(rootsPem, 'ca.crt'), ...above];
+  const below: X509Certificate[] = [];
+  let top = certificate;
+  while (!isRoot(top)) {
+    below.push(top);
+    const parent = others.find((one) => isSignedBy(top, one) && !below.includes(one));
+    if (parent === undefined)
+      throw new Error(
+        `it leads to no root: add the certificate of «${oneLine(top.issuer)}», and what leads from there to one that signed itself, to ca.crt (cert-manager’s CA issuer: to ca.crt of the issuer’s own Secret)`,
+      );
+    top = parent;
+  }
+  const last = below.at(-1);
+  // A root that was renewed with its key is there twice.
+  const roots = last === undefined ? [top] : others.filter((one) => isRoot(one) && isSignedBy(last, one));
   return {
-    authority: { hash: spkiHashOf(certificate).toString('hex'), chainPem: pem(below), rootsPem: pem(trusted) },
+    authority: { hash: spkiHashOf(certificate).toString('hex'), chainPem: pemOf(below), rootsPem: pemOf(roots) },
     issuer: { certificate: parseCertificate(certificate.toString()), ...(await importSigningKey(key)) },
   };
+}
+
+function isRoot(one: X509Certificate): boolean {
+  return isSignedBy(one, one);
 }
 
 function isSignedBy(one: X509Certificate, parent: X509Certificate): boolean {
@@ -67,4 +73,12 @@ function readKey(pem: string): KeyObject {
   } catch {
     throw new Error('the key cannot be read: it must be PEM, without a password');
   }
+}
+
+function pemOf(certificates: readonly X509Certificate[]): string {
+  return [...new Set(certificates.map((one) => `${one.toString().trimEnd()}\n`))].join('');
+}
+
+function oneLine(name: string): string {
+  return name.replaceAll('\n', ', ');
 }

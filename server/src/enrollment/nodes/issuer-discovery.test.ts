@@ -22,7 +22,7 @@ const CLAIMS = {
 /** An issuer as an API server is one: discovery and keys over HTTPS. */
 async function issuerOnHttps() {
   const { caPem, keyPem } = await makeAuthority('Test root', Date.now());
-  const { issuer: signer } = await readSigner({ certificatesPem: caPem, keyPem, rootsPem: undefined });
+  const { issuer: signer } = await readSigner({ certificatesPem: caPem, keyPem, rootsPem: '' });
   const { publicKey, privateKey } = await generateKeys();
   const names = [{ type: 'dns' as const, value: 'localhost' }];
   const leaf = { publicKey, commonName: 'localhost', usage: 'server' as const, names };

@@ -26,12 +26,22 @@ async function keyIdentifier(key: webcrypto.CryptoKey): Promise<string> {
   return createHash('sha256').update(new Uint8Array(der)).digest('hex').slice(0, 40);
 }
 
-/** @param by who signs it; undefined: it signs itself */
+export interface AuthorityOptions {
+  /** Who signs it; undefined: it signs itself. */
+  readonly by?: TestAuthority;
+  /** undefined: new ones. */
+  readonly keys?: webcrypto.CryptoKeyPair;
+  /** false: not an authority at all. */
+  readonly isAuthority?: boolean;
+  readonly pathLength?: number;
+  readonly more?: readonly x509.Extension[];
+}
+
+/** Valid from a day before the time given for 300 days after it. With RSA in its name it has a key of that kind. */
 export async function makeAuthority(
   name: string,
   startMs: number,
-  by?: TestAuthority,
-  keys?: webcrypto.CryptoKeyPair,
+  { by, keys, isAuthority = true, pathLength, more = [] }: AuthorityOptions = {},
 ): Promise<TestAuthority> {
   const algorithm = name.includes('RSA') ? RSA : EC;
   const own = keys ?? (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']));
@@ -47,9 +57,10 @@ export async function makeAuthority(
     publicKey: own.publicKey,
     signingKey,
     extensions: [
-      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.BasicConstraintsExtension(isAuthority, pathLength, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
       new x509.SubjectKeyIdentifierExtension(await keyIdentifier(own.publicKey)),
+      ...more,
     ],
   });
   const caPem = `${certificate.toString('pem').trimEnd()}\n`;
@@ -59,12 +70,12 @@ export async function makeAuthority(
 /** A root (RSA, as companies have them) with an authority below it, and one that signed itself, also after renewals with the same key. */
 export async function givenAuthority(startMs: number) {
   const root = await makeAuthority('Company Root RSA', startMs);
-  const below = await makeAuthority('Openline CA of the company', startMs, root);
-  const besides = await makeAuthority('Openline CA of the company, renewed', startMs, root);
+  const below = await makeAuthority('Openline CA of the company', startMs, { by: root });
+  const besides = await makeAuthority('Openline CA of the company, renewed', startMs, { by: root });
   const alone = await makeAuthority('cert-manager', startMs);
-  const again = await makeAuthority('cert-manager', startMs + DAY_MS, undefined, alone.keys);
-  const other = await makeAuthority('Its new name', startMs + DAY_MS, undefined, alone.keys);
-  const signerOf = ({ caPem, keyPem }: TestAuthority, rootsPem?: string) =>
+  const again = await makeAuthority('cert-manager', startMs + DAY_MS, { keys: alone.keys });
+  const other = await makeAuthority('Its new name', startMs + DAY_MS, { keys: alone.keys });
+  const signerOf = ({ caPem, keyPem }: TestAuthority, rootsPem = '') =>
     readSigner({ certificatesPem: caPem, keyPem, rootsPem });
   return {
     intermediate: await signerOf(below, root.caPem),
