@@ -31,12 +31,27 @@ const common = {
   banner: { js: banner },
 };
 
-/** Of grpc-js only channelz reads .proto files, which an agent does not serve: a tenth of its code, kept in memory as text. */
-const withoutProtoLoader = {
-  name: 'without-proto-loader',
+/**
+ * What an agent never uses of grpc-js: its server, balancing by any rule but "the first that answers", and what reads .proto files for channelz.
+ * It would all be run at each start, and be kept in memory as text.
+ */
+const asClientOnly = {
+  name: 'grpc-as-client-only',
   setup({ onResolve, onLoad }) {
+    const unused = ['server', 'server-interceptors', 'server-credentials', 'orca'];
+    const balancers = ['round-robin', 'weighted-round-robin', 'outlier-detection'].map(
+      (rule) => `load-balancer-${rule}`,
+    );
+    const filter = new RegExp(`^\\./(${[...unused, ...balancers].join('|')})$`);
     onResolve({ filter: /^@grpc\/proto-loader$/ }, () => ({ path: 'proto-loader', namespace: 'nothing' }));
-    onLoad({ filter: /.*/, namespace: 'nothing' }, () => ({ contents: 'module.exports = {};' }));
+    onResolve({ filter }, ({ path, importer }) =>
+      importer.includes('/@grpc/grpc-js/') ? { path, namespace: 'nothing' } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: 'nothing' }, () => ({ contents: 'exports.setup = () => {};' }));
+    // It adds milliseconds in local time, for which V8 would load the zones. Zones differ by whole minutes, so the sum is the same.
+    onLoad({ filter: /grpc-js\/build\/src\/backoff-timeout\.js$/ }, ({ path }) => ({
+      contents: readFileSync(path, 'utf8').replaceAll(/(?<=\.[gs]et)(?=Milliseconds\()/g, 'UTC'),
+    }));
   },
 };
 
@@ -93,7 +108,7 @@ const bundles = [
     ...common,
     entryPoints: { agent: 'agent/src/main.ts' },
     minify: true,
-    plugins: [builtinsByName, withoutProtoLoader],
+    plugins: [builtinsByName, asClientOnly],
   },
 ];
 

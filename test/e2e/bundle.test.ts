@@ -28,6 +28,13 @@ describe('what is bundled', () => {
     expect(readFileSync(AGENT, 'utf8')).not.toMatch(/[\u0080-\uffff]/);
   });
 
+  it('leaves out the server of grpc-js and whatever makes V8 load time zones at each start, as an agent needs neither', () => {
+    const source = readFileSync(AGENT, 'utf8');
+    expect(source).toContain('createLoadBalancingCall');
+    expect(source).not.toContain('bindAsync');
+    expect(source).not.toContain('.setMilliseconds(');
+  });
+
   it('leaves out what Node brings with WebSocket and fetch, which is some MiB in the memory of an agent', () => {
     const told = `data:text/javascript,process.on('exit', () => console.error(process.moduleLoadList.join()))`;
     const loaded = node('--import', told, AGENT, '--help').stderr;

@@ -1,3 +1,5 @@
+import { rfc3339 } from './rfc3339.ts';
+
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 /** One JSON object per line. Never parameter values, output, tokens or keys. */
@@ -14,12 +16,12 @@ const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
  * A logger of forty lines instead of a library of megabytes: an agent has a memory budget and little to say.
  * @param write takes one complete line
  */
-export function createLog(level: LogLevel, write: (line: string) => void, now: () => Date = () => new Date()): Log {
+export function createLog(level: LogLevel, write: (line: string) => void, unixMs: () => number = Date.now): Log {
   const least = LEVELS.indexOf(level);
   const at = (name: LogLevel) => {
     if (LEVELS.indexOf(name) < least) return () => undefined;
     return (fields: object, message: string) => {
-      const line = { time: now().toISOString(), level: name, msg: message, ...fields };
+      const line = { time: rfc3339(unixMs()), level: name, msg: message, ...fields };
       write(`${JSON.stringify(line, plain)}\n`);
     };
   };

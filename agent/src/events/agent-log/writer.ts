@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, mkdir, stat, unlink } from 'node:fs/promises';
 import { OpenlineError } from '@openline/proto/errors';
+import { rfc3339 } from '../../telemetry/rfc3339.ts';
 import { isErrno } from '../read/errno.ts';
 import { readAt } from '../read/fingerprint.ts';
 import {
@@ -140,7 +141,7 @@ export function createEventLog(
     append(events) {
       if (events.length === 0) return Promise.resolve([]);
       return new Promise((resolve, reject) => {
-        const at = new Date(unixMs()).toISOString();
+        const at = rfc3339(unixMs());
         const logged = events.map((event) => ({ uid: newUid(), at, ...event }));
         try {
           waiting.push({

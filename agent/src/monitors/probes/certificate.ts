@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { glob, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { connect } from 'node:tls';
+import { rfc3339 } from '../../telemetry/rfc3339.ts';
 import { reasonOf } from './network.ts';
 
 export interface CertificateFinding {
@@ -89,7 +90,7 @@ function finding(of: string, certificate: X509Certificate, nowUnixMs: number): C
     subject: oneLine(certificate.subject),
     issuer: oneLine(certificate.issuer),
     days_left: daysLeft,
-    not_after: notAfter.toISOString(),
+    not_after: rfc3339(notAfter.getTime()),
     error: '',
   };
 }
