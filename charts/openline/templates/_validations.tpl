@@ -78,6 +78,18 @@
 {{- if and $agent.enabled (eq $agent.persistence.type "emptyDir") (hasKey $agent.podSecurityContext "fsGroup" | not) -}}
 {{- fail "agent.podSecurityContext.fsGroup: set it: with agent.persistence.type=emptyDir the agent owns its directory by it" -}}
 {{- end -}}
+{{- if and $agent.enabled (eq $agent.persistence.type "hostPath") (ne $agent.hostAccess "full") -}}
+{{- range tuple "runAsUser" "runAsGroup" -}}
+{{- if hasKey $agent.podSecurityContext . | not -}}
+{{- fail (printf "agent.podSecurityContext.%s: set it: with agent.persistence.type=hostPath the directory on the node is made its own" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := .Values.packs.extra -}}
+{{- if hasKey $.Values.declared $name -}}
+{{- fail (printf "declared.%s: call it something else: packs.extra has a file of that name, and both are in one directory" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if or (hasKey .Values.agent.config "hostAccess") (hasKey .Values.agent.config "hostRoot") -}}
 {{- fail "agent.config: set agent.hostAccess instead of hostAccess and hostRoot: the pod has to be made for it" -}}
 {{- end -}}
