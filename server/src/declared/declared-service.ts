@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import { OpenlineError } from '@openline/proto/errors';
 import type { Pool } from 'pg';
 import { allows, type Principal } from '../access/access.ts';
@@ -146,8 +145,7 @@ export async function createDeclaredService(deps: DeclaredDeps): Promise<Declare
     const changes: { entry: KindEntry; change: ObjectChange }[] = [];
     for (const { entry, name, parsed, spec, text, report } of documents) {
       const before = rows.get(`${entry.kind}/${name}`);
-      const same = before !== undefined && before.source === text && isDeepStrictEqual(before.spec, spec);
-      const outcome = before === undefined ? 'created' : same ? 'unchanged' : 'changed';
+      const outcome = before === undefined ? 'created' : before.source === text ? 'unchanged' : 'changed';
       applied.push({ kind: entry.kind, name, outcome });
       if (outcome === 'unchanged') continue;
       await writeRow(tx, { kind: entry.kind, name, spec, source: text, updatedBy: by.name, updatedAt: clock.now() });

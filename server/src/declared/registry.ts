@@ -21,7 +21,6 @@ export interface KindEntry {
   parse(spec: Located, report: Report, name: string): ParsedObject | undefined;
   /** Replaces everything that is known of the kind. */
   load(objects: readonly StoredObject[]): void;
-  names(): readonly string[];
   saving(changes: readonly ObjectChange[], tx: Tx): Promise<void>;
   /** Tells those who listen to it. */
   changed(): void;
@@ -115,7 +114,6 @@ function entryOf<Spec>(kind: DeclaredKind<Spec>): { entry: KindEntry; declared: 
         .toSorted((a, b) => (a.name < b.name ? -1 : 1));
       byName = new Map(list.map((object) => [object.name, object]));
     },
-    names: () => list.map(({ name }) => name),
     async saving(changes, tx) {
       const told = changes.map(
         ({ name, before, after, report }): DeclaredChange<Spec> => ({

@@ -10,7 +10,7 @@ interface Node {
 }
 
 /** A cluster's API whose watches are scripted: each says its lines and then ends, or fails. */
-function scripted(lists: Node[][], watches: (unknown[] | Error)[]) {
+function scripted(lists: Node[][], watches: unknown[][]) {
   const said: string[] = [];
   const asked: string[] = [];
   let version = 0;
@@ -38,8 +38,10 @@ function scripted(lists: Node[][], watches: (unknown[] | Error)[]) {
         await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
         return;
       }
-      if (lines instanceof Error) throw lines;
-      for (const line of lines) yield line;
+      for (const line of lines) {
+        if (line instanceof Error) throw line;
+        yield line;
+      }
     },
   };
   const clock = { sleep: async () => void asked.push('sleep') };
@@ -91,7 +93,7 @@ describe('the nodes of a cluster', () => {
 
   it.each([
     ['says so', [{ type: 'ERROR', object: { code: 410, message: 'too old' } }]],
-    ['refuses', new ApiRefused(410, 'too old')],
+    ['refuses', [new ApiRefused(410, 'too old')]],
   ])('are listed anew when changes were missed and the API %s', async (_what, gone) => {
     const s = scripted([[{ name: 'a', uid: '1' }], [{ name: 'b', uid: '2' }]], [gone]);
     await s.done;
@@ -99,10 +101,11 @@ describe('the nodes of a cluster', () => {
   });
 
   it('are watched again from where a watch broke, and it is said once that it did', async () => {
-    const s = scripted([[{ name: 'a', uid: '1' }]], [new Error('reset'), new Error('reset'), []]);
+    const [reset, first] = [new Error('reset'), change('ADDED', { name: 'b', uid: '2' }, 'V')];
+    const s = scripted([[{ name: 'a', uid: '1' }]], [[reset], [first, reset], []]);
     await s.done;
-    expect(s.asked).toEqual(['list 0', 'watch L', 'sleep', 'watch L', 'sleep', 'watch L', 'watch L']);
-    expect(s.said).toEqual(['a{}', 'warn', 'mended']);
+    expect(s.asked).toEqual(['list 0', 'watch L', 'sleep', 'watch L', 'sleep', 'watch V', 'watch V']);
+    expect(s.said).toEqual(['a{}', 'warn', 'a{} b{}', 'mended']);
   });
 
   it('are not watched any more after a stop', async () => {

@@ -55,6 +55,8 @@ export function watchNodes(deps: NodeDirectoryDeps): NodeDirectory {
   const stopping = new AbortController();
   const { signal } = stopping;
   let nodes: Map<string, ClusterNode> | undefined;
+  /** To go on from, also where a watch breaks; undefined: changes were missed. */
+  let version: string | undefined;
 
   async function list(): Promise<string> {
     const found = new Map<string, ClusterNode>();
@@ -70,20 +72,14 @@ export function watchNodes(deps: NodeDirectoryDeps): NodeDirectory {
     }
   }
 
-  /** @returns the version to go on from; undefined: changes were missed */
-  async function watch(from: string): Promise<string | undefined> {
-    let version = from;
-    const query = { resourceVersion: version, allowWatchBookmarks: 'true', timeoutSeconds: String(WATCH_S) };
+  async function watch(from: string): Promise<void> {
+    const query = { resourceVersion: from, allowWatchBookmarks: 'true', timeoutSeconds: String(WATCH_S) };
     for await (const line of api.watch(PATH, query, AbortSignal.any([signal, AbortSignal.timeout(WATCH_AT_MOST_MS)]))) {
       const change = Change.parse(line);
-      if (change.type === 'ERROR') {
-        if (change.object.code === 410) return undefined;
-        throw new Error(change.object.message);
-      }
+      if (change.type === 'ERROR') throw new ApiRefused(change.object.code, change.object.message);
       version = change.object.metadata.resourceVersion;
       if (change.type !== 'BOOKMARK') take(change.type, nodeOf(change.object.metadata));
     }
-    return version;
   }
 
   function take(type: 'ADDED' | 'MODIFIED' | 'DELETED', node: ClusterNode): void {
@@ -95,21 +91,23 @@ export function watchNodes(deps: NodeDirectoryDeps): NodeDirectory {
   }
 
   async function run(): Promise<void> {
-    let version: string | undefined;
     let failing = false;
     while (!signal.aborted) {
       try {
         version ??= await list();
-        version = await watch(version);
+        await watch(version);
         if (failing) log.info({}, 'the nodes of the cluster are watched again');
         failing = false;
       } catch (error) {
         if (signal.aborted) return;
         const { status } = error instanceof ApiRefused ? error : { status: 0 };
-        if (status === 410) version = undefined;
-        if (!failing) log.warn({ err: error }, 'the nodes of the cluster cannot be watched; it is tried again');
-        failing = true;
-        await clock.sleep(status === 403 ? FORBIDDEN_RETRY_MS : RETRY_MS, signal).catch(() => {});
+        if (status === 410) {
+          version = undefined;
+        } else {
+          if (!failing) log.warn({ err: error }, 'the nodes of the cluster cannot be watched; it is tried again');
+          failing = true;
+        }
+        await clock.sleep(status === 403 ? FORBIDDEN_RETRY_MS : RETRY_MS, signal);
       }
     }
   }

@@ -86,7 +86,7 @@ async function setUp() {
 describe('files that are the truth', () => {
   it('are taken at the start: packs signed with the key of this server, and what is declared', async () => {
     const s = await setUp();
-    s.write('demo.yaml', pack('1.0.0'));
+    s.write('demo.yaml', pack('1.0.0').replace('kind: Pack', 'kind: "Pack" # of ours'));
     s.write('notes.yaml', `${note('a', 'x')}---\n${note('b', 'y')}`);
     s.write('demo.test.yaml', 'no pack');
     s.write('README.md', 'no manifest');

@@ -105,7 +105,7 @@ function readIfThere(file: string): string | undefined {
 }
 
 function isPack({ content }: SourceFile): boolean {
-  return /^kind:\s*Pack\s*$/m.test(content.toString('utf8'));
+  return /^kind:\s*(["']?)Pack\1\s*(#.*)?$/m.test(content.toString('utf8'));
 }
 
 function reasonOf(error: unknown): string {
