@@ -42,6 +42,11 @@ export function createCluster(commands: Commands, name: string) {
     return items;
   }
 
+  /** Of the objects. */
+  async function names(kind: string, ...where: readonly string[]): Promise<string[]> {
+    return (await list(kind, ...where)).map(({ metadata }) => metadata.name);
+  }
+
   return {
     name,
     commands,
@@ -57,19 +62,12 @@ export function createCluster(commands: Commands, name: string) {
       await commands.run('kubectl', ['apply', '-f', '-'], { stdin });
     },
 
-    /** Names of the objects. */
-    async names(kind: string, ...where: readonly string[]): Promise<string[]> {
-      return (await list(kind, ...where)).map(({ metadata }) => metadata.name);
-    },
+    names,
 
-    async nodes(): Promise<string[]> {
-      return (await list('nodes')).map(({ metadata }) => metadata.name);
-    },
+    nodes: (): Promise<string[]> => names('nodes'),
 
     /** Nodes that take ordinary pods. */
-    async workers(): Promise<string[]> {
-      return (await list('nodes', '-l', '!node-role.kubernetes.io/control-plane')).map(({ metadata }) => metadata.name);
-    },
+    workers: (): Promise<string[]> => names('nodes', '-l', '!node-role.kubernetes.io/control-plane'),
 
     /** As root on a node: a node of kind is a container. */
     onNode: (node: string) => typed((args) => commands.run('docker', ['exec', node, ...args])),

@@ -5,6 +5,7 @@ import { eventually } from '../harness/eventually.ts';
 import { ROOT } from '../harness/paths.ts';
 import type { Cluster, Pod } from './cluster.ts';
 import type { Done } from './commands.ts';
+import { expectSame } from './scenario.ts';
 import { typed, type Word, words } from './words.ts';
 
 export type Values = Readonly<Record<string, unknown>>;
@@ -15,7 +16,7 @@ export interface ReleaseOptions {
   readonly tag: string;
   /** Of the server. Default: StatefulSet. */
   readonly workload?: 'sts' | 'deploy';
-  /** Default: hostPath, where every release of the chart has the same directory: of these, one at a time. */
+  /** Default: hostPath. */
   readonly journals?: 'hostPath' | 'emptyDir';
   /** Values that every install of it has. */
   readonly values?: Values;
@@ -30,6 +31,11 @@ const AGENTS_WITHIN_MS = 120_000;
 const RUN_ENDS_WITHIN_MS = 180_000;
 const ASKED_WITHIN_MS = 60_000;
 const POLL_MS = 1_000;
+
+/** On each node, where they are hostPath; the chart's own choice. */
+export function journalsOf(namespace: string): string {
+  return `/var/lib/openline/${namespace === 'openline' ? 'agent' : `agents/${namespace}_openline`}`;
+}
 
 /** One install of the chart, always called `openline`, and what its users do with it. */
 export function createRelease(cluster: Cluster, options: ReleaseOptions) {
@@ -62,7 +68,7 @@ export function createRelease(cluster: Cluster, options: ReleaseOptions) {
     await commands.attempt('helm', words`uninstall openline --namespace ${namespace} --wait --timeout 120s`);
     await kubectl`delete namespace ${namespace} --ignore-not-found --timeout=120s`;
     if (journals === 'emptyDir') return;
-    for (const node of await cluster.nodes()) await cluster.onNode(node)`rm -rf /var/lib/openline`;
+    for (const node of await cluster.nodes()) await cluster.onNode(node)`rm -rf ${journalsOf(namespace)}`;
   }
 
   /** `kubectl exec … openline ARGS`, as an operator in the cluster types it. */
@@ -99,6 +105,8 @@ export function createRelease(cluster: Cluster, options: ReleaseOptions) {
     );
   }
 
+  const ids = async (): Promise<string[]> => (await agents()).map(({ id }) => id);
+
   return {
     namespace,
     tag: options.tag,
@@ -129,7 +137,20 @@ export function createRelease(cluster: Cluster, options: ReleaseOptions) {
     },
 
     /** Of the agents that there are. */
-    ids: async (): Promise<string[]> => (await agents()).map(({ id }) => id),
+    ids,
+
+    /** Who is connected, and since when: a link that was lost has another epoch. */
+    links: async (): Promise<string[]> =>
+      (await agents()).map(({ name, id, sessionEpoch }) => `${name} ${id} ${sessionEpoch}`),
+
+    /** Their pods are made anew; the agents are those they were. */
+    async restartAgents(): Promise<void> {
+      const before = await ids();
+      await kubectl`delete pods -n ${namespace} -l app.kubernetes.io/component=agent`;
+      await kubectl`rollout status -n ${namespace} ds/openline-agent --timeout=120s`;
+      await complete();
+      expectSame('agents', await ids(), before);
+    },
 
     /** The node of the server. */
     home: async (): Promise<string> => (await pods('server'))[0]?.spec.nodeName ?? '',

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { expectEnds } from '../markers.ts';
-import { removeNamespace, startService } from '../pods/pods.ts';
+import { startService } from '../pods/pods.ts';
 import { createRelease } from '../release.ts';
 import { expectSame, type Scenario, type Stage, step } from '../scenario.ts';
 
@@ -72,7 +72,6 @@ export const externalDatabase: Scenario = {
   },
   async teardown(stage) {
     await ofNamespace(stage).remove();
-    await removeNamespace(stage.cluster, NAMESPACE);
   },
 };
 

@@ -35,6 +35,18 @@ export const hostAccess: Scenario = {
           (await cluster.nodes()).map((node) => `${node}: active ${node}`),
         );
       }),
+      step('full: a program that a node does not have is named, and its task did not start', async () => {
+        const [node = ''] = await cluster.workers();
+        const onNode = cluster.onNode(node);
+        await onNode`mv /usr/bin/bash /usr/bin/bash.away`;
+        try {
+          const { dispatches } = await release.ended(await release.begin`linux/disk-usage --agent ${node}`);
+          const ends = dispatches.map(({ state, reasonCode, reason }) => `${state} ${reasonCode}: ${reason}`);
+          expectSame('ends', ends, ['failed SPAWN_FAILED: /usr/bin/bash is not there on the host']);
+        } finally {
+          await onNode`mv /usr/bin/bash.away /usr/bin/bash`;
+        }
+      }),
       step('back to none: the agents are those they were, and write their journals', async () => {
         await release.ensure();
         await expectRun(stage, 'container', await shell(stage, 'test "$(id -u)" != 0'));

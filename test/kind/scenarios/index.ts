@@ -1,6 +1,7 @@
 import type { Scenario } from '../scenario.ts';
 import { agentsRestart } from './agents-restart.ts';
 import { caRotation } from './ca-rotation.ts';
+import { certManager } from './cert-manager.ts';
 import { drain } from './drain.ts';
 import { eventToMail } from './event-to-mail.ts';
 import { externalDatabase } from './external-database.ts';
@@ -32,6 +33,7 @@ export const SCENARIOS: readonly Scenario[] = [
   drain,
   nodeDeleted,
   caRotation,
+  certManager,
   prometheus,
   externalDatabase,
   restricted,

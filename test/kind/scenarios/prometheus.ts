@@ -1,6 +1,8 @@
 import { eventually } from '../../harness/eventually.ts';
 import type { Cluster, KubeObject } from '../cluster.ts';
+import { defineKinds, removeKinds } from '../custom-kinds.ts';
 import { removeNamespace, startService } from '../pods/pods.ts';
+import type { Release } from '../release.ts';
 import { expectSame, type Scenario, step } from '../scenario.ts';
 
 const NAMESPACE = 'openline-prometheus';
@@ -42,6 +44,7 @@ export const prometheus: Scenario = {
   title: 'Prometheus scrapes server and agents by the port and path of the ServiceMonitor and the PodMonitor',
   namespaces: [NAMESPACE],
   steps({ cluster, release }) {
+    const image = imageOf(release);
     const proxy = `/api/v1/namespaces/${NAMESPACE}/pods/prometheus:9090/proxy`;
     const query = async (expression: string): Promise<string[]> => {
       const text = await cluster.kubectl`get --raw ${proxy}/api/v1/query?query=${encodeURIComponent(expression)}`;
@@ -57,12 +60,10 @@ export const prometheus: Scenario = {
     };
     return [
       step('install with monitors, in a cluster that knows their kinds', async () => {
-        await cluster.apply(definition('ServiceMonitor', 'servicemonitors'), definition('PodMonitor', 'podmonitors'));
-        await cluster.kubectl`wait --for=condition=Established crd ${CRDS} --timeout=60s`;
+        await defineKinds(cluster, KINDS);
         await release.ensure({ serviceMonitor: { enabled: true }, podMonitor: { enabled: true } });
       }),
       step('Prometheus in a pod knows nothing but the monitors', async () => {
-        const image = `openline/test-prometheus:${release.tag}`;
         await cluster.commands.run('docker', ['build', '--tag', image, '-'], { stdin: DOCKERFILE, timeoutMs: 300_000 });
         await cluster.commands.run('kind', ['load', 'docker-image', image, '--name', cluster.name]);
         const config = { global: { scrape_interval: '2s' }, scrape_configs: await jobs(cluster, release.namespace) };
@@ -93,27 +94,20 @@ export const prometheus: Scenario = {
     // Before the kinds go, whose objects Helm would look for.
     await release.remove();
     await removeNamespace(cluster, NAMESPACE);
-    await cluster.kubectl`delete crd ${CRDS} --ignore-not-found`;
+    await removeKinds(cluster, KINDS);
+    await cluster.commands.attempt('docker', ['image', 'rm', imageOf(release)]);
   },
 };
 
-const CRDS = ['servicemonitors.monitoring.coreos.com', 'podmonitors.monitoring.coreos.com'];
-
-/** As much of the operator's as Helm needs. */
-function definition(kind: string, plural: string): object {
-  const openAPIV3Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
-  return {
-    apiVersion: 'apiextensions.k8s.io/v1',
-    kind: 'CustomResourceDefinition',
-    metadata: { name: `${plural}.monitoring.coreos.com` },
-    spec: {
-      group: 'monitoring.coreos.com',
-      scope: 'Namespaced',
-      names: { kind, plural, singular: kind.toLowerCase() },
-      versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema } }],
-    },
-  };
+function imageOf({ tag }: Release): string {
+  return `openline/test-prometheus:${tag}`;
 }
+
+const GROUP = 'monitoring.coreos.com';
+const KINDS = [
+  { kind: 'ServiceMonitor', plural: 'servicemonitors', group: GROUP },
+  { kind: 'PodMonitor', plural: 'podmonitors', group: GROUP },
+];
 
 /** What the Prometheus operator makes of a monitor, as far as ours goes. Debian's Prometheus cannot ask a cluster: the targets are looked up here. */
 async function jobs(cluster: Cluster, namespace: string): Promise<object[]> {
