@@ -321,6 +321,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         isConnected: (agentId) => sessions.isConnected(agentId),
         log,
         trustDomain: ca.trustDomain,
+        maxAgents: config.maxAgents,
         caPem: () => ca.caPem,
         trustedPackKeys: () => [...trusted.texts()],
         onHandshake: (outcome) => metrics.handshakes.with({ outcome }).inc(),

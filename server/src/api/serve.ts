@@ -40,6 +40,8 @@ export interface ServeDeps {
 }
 
 const RECHECK_MS = 60_000;
+/** Without a reason of our own each call would end with an error that is made, its stack included, for nobody. */
+const OVER = 'the call is over';
 
 /** Adds a service to the server. Errors become statuses here, and streams end here; handlers know nothing of gRPC. */
 export function serve<Service extends ServiceDefinition>(
@@ -68,9 +70,9 @@ export function serve<Service extends ServiceDefinition>(
 
     const streaming = async (call: ServerWritableStream<unknown, unknown>): Promise<void> => {
       const ending = new AbortController();
-      call.on('cancelled', () => ending.abort());
+      call.on('cancelled', () => ending.abort(OVER));
       // Also an answer's own failure to serialize ends the call and comes here.
-      call.on('close', () => ending.abort());
+      call.on('close', () => ending.abort(OVER));
       const recheck = setInterval(() => recheckToken(door.admissionOf(call), ending), RECHECK_MS);
       let leave = () => {};
       try {

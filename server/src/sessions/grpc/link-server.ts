@@ -23,6 +23,7 @@ export interface LinkServerDeps {
   isConnected(agentId: string): boolean;
   readonly log: SessionLog;
   readonly trustDomain: string;
+  readonly maxAgents: number;
   /** What a peer must trust now, PEM. */
   caPem(): string;
   trustedPackKeys(): string[];
@@ -53,6 +54,9 @@ const STATUS_OF: Partial<Record<ErrorCode, grpc.status>> = {
 const raw = (bytes: Buffer): Buffer => bytes;
 const PATH = '/openline.agent.v1.AgentService/';
 const CONNECT_PATH = `${PATH}Connect`;
+
+/** Connections beyond the links: of those that enrol, reconnect, or are told that there is no room. */
+const SPARE_CONNECTIONS = 1_000;
 
 /** The agents' port: mutual TLS, one long stream per agent, three unary calls over the same connection. */
 export async function startLinkServer(
@@ -233,6 +237,7 @@ export async function startLinkServer(
   const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
   listener = await listenTls(address, material, {
     trustDomain: deps.trustDomain,
+    maxConnections: deps.maxAgents + SPARE_CONNECTIONS,
     onConnection: (socket) => injector.injectConnection(socket),
     onHandshake(outcome, remoteAddress, why) {
       deps.onHandshake(outcome);

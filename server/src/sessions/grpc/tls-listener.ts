@@ -32,6 +32,8 @@ export type Identity =
 
 export interface TlsListenerDeps {
   readonly trustDomain: string;
+  /** Of anybody, at a time; more are closed at once, so that files are left for the rest of the server. */
+  readonly maxConnections: number;
   /** A handshake is done: hand the socket to gRPC. */
   onConnection(socket: TLSSocket): void;
   onHandshake(outcome: 'ok' | 'failed' | 'abandoned', remoteAddress: string, why: string): void;
@@ -94,6 +96,12 @@ export async function listenTls(
     });
     if (underHandshake.size < HANDSHAKES_AT_ONCE) startHandshake(raw, key);
     else waiting.push(raw);
+  });
+
+  net.maxConnections = deps.maxConnections;
+  net.on('drop', (peer) => {
+    const address = addressOf({ remoteAddress: peer?.remoteAddress, remotePort: peer?.remotePort });
+    deps.onHandshake('failed', address, `there are ${deps.maxConnections} connections already`);
   });
 
   function startHandshake(raw: Socket, key: string): void {
