@@ -9,6 +9,7 @@ import {
   type ServerMessage,
   Task,
   TaskEnd,
+  Welcome,
 } from '@openline/proto/agent';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type RunningAgent, startAgent } from './agent.ts';
@@ -97,7 +98,7 @@ const wantPack: ServerMessage = {
   kind: { $case: 'packsWanted', value: { packs: [{ digest, name: 'demo', version: '1.0.0' }] } },
 };
 const RUN = '0198c0de-0000-7000-8000-000000000001';
-const run = (runId = RUN): ServerMessage => ({
+const run = (runId = RUN, more: Partial<Task> = {}): ServerMessage => ({
   kind: {
     $case: 'tasks',
     value: {
@@ -110,6 +111,7 @@ const run = (runId = RUN): ServerMessage => ({
           parametersJson: '{"to":"you"}',
           timeoutMs: 10_000,
           expiresInMs: 60_000n,
+          ...more,
         }),
       ],
     },
@@ -146,6 +148,42 @@ describe('an agent', () => {
     expect(received(fake.streams[1], 'hello')[0]).toMatchObject({ openRunIds: [RUN], heldPacks: [{ name: 'demo' }] });
     send(fake.streams[1], { kind: { $case: 'resultAck', value: { runIds: [RUN] } } });
     await until(() => received(fake.streams[1], 'heartbeat').at(-1)?.spooledResults === 0, 'nothing owed');
+  });
+
+  it('puts into parameters what a selector at the server sees of it: pinned labels before its own, as they are now', async () => {
+    const fake = await server({
+      onMessage(seen, message, normally) {
+        if (message.kind?.$case !== 'hello') return normally();
+        const value = Welcome.create({
+          protocol: 1,
+          agentName: 'called-so',
+          heartbeatIntervalMs: 100,
+          outputWindowBytes: 65_536,
+          pinnedLabels: { role: 'db' },
+        });
+        seen.call.write({ kind: { $case: 'welcome', value } });
+      },
+    });
+    await agent(fake, { labels: ['role=web', 'site=lyon'] });
+    await until(() => received(fake.streams[0], 'hello').length === 1, 'Hello');
+    const [seen] = fake.streams;
+    expect(received(seen, 'hello')[0]?.capabilities).toContain('parameters-from');
+    send(seen, wantPack);
+    await until(() => received(seen, 'packStatus').length === 1, 'the status of the pack');
+    let count = 0;
+    const saysOf = async (to: string) => {
+      const runId = RUN.replace(/1$/, `${++count}`);
+      send(seen, run(runId, { parametersJson: '{}', parametersFrom: { to } }));
+      const outputs = () => received(seen, 'taskOutput').filter((o) => o.runId === runId);
+      await until(() => outputs().length > 0, `the output of ${to}`);
+      return outputs().map((o) => o.data.toString());
+    };
+    expect(await saysOf('name')).toEqual(['hello called-so\n']);
+    expect(await saysOf('label:site')).toEqual(['hello lyon\n']);
+    expect(await saysOf('label:role')).toEqual(['hello db\n']);
+    send(seen, { kind: { $case: 'pinnedLabels', value: { labels: { site: 'paris' } } } });
+    expect(await saysOf('label:role')).toEqual(['hello web\n']);
+    expect(await saysOf('label:site')).toEqual(['hello paris\n']);
   });
 
   it('keeps its identity and its packs over a restart, without the join token and the CA', async () => {

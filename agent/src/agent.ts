@@ -22,6 +22,7 @@ import { createPackLibrary } from './packs/pack-library.ts';
 import type { ReadPack } from './packs/read-pack.ts';
 import { type Rules, startRules } from './rules/rules.ts';
 import { createSessionHandler } from './session.ts';
+import { createTarget } from './target.ts';
 import { type Clock, systemClock } from './tasks/clock.ts';
 import type { TaskEngine } from './tasks/engine.ts';
 import { createTaskEngine } from './tasks/task-engine.ts';
@@ -101,6 +102,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
       { dataDir, allowDowngrade: config.allowPackDowngrade },
     );
     const facts = gatherFacts(interpreters, view);
+    const target = createTarget({ name: keeper.current().agentName, labels: config.labels, facts });
     const trust = createTrust({
       keeper,
       log,
@@ -113,6 +115,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
         engine: () => need(parts.engine),
         rules: () => need(parts.rules),
         trust,
+        target,
         packs,
         log,
         clock,
@@ -144,7 +147,7 @@ export async function startAgent(config: Config, deps: AgentDeps): Promise<Runni
     );
     const { concurrency, queueLimit, allow, maxRisk, killGraceMs, outputCapBytes, spoolLimitBytes } = config.tasks;
     const engine = await createTaskEngine(
-      { uplink: link, packs, log, clock, observe: telemetry.engine },
+      { uplink: link, packs, log, clock, target: target.current, observe: telemetry.engine },
       {
         dataDir,
         eventsDirectory: config.events.directory,

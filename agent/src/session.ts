@@ -15,6 +15,7 @@ import { type Backoff, backoffMs } from './link/backoff.ts';
 import type { Link, SessionHandler } from './link/link.ts';
 import type { PackLibrary } from './packs/library.ts';
 import { EVENTS_CAPABILITY, type Rules } from './rules/rules.ts';
+import { PARAMETERS_FROM_CAPABILITY, type Target } from './target.ts';
 import { type Clock, systemClock, type Timer } from './tasks/clock.ts';
 import type { TaskEngine } from './tasks/engine.ts';
 import type { Log } from './telemetry/log.ts';
@@ -31,6 +32,8 @@ export interface SessionParts {
   readonly rules?: () => Rules;
   /** Absent where identities are given: a simulated agent. */
   readonly trust?: { report(): TrustReport; follow(trust: Trust): void };
+  /** Absent where nothing is filled in: a simulated agent. */
+  readonly target?: Pick<Target, 'welcomed' | 'pinned'>;
   readonly packs: PackLibrary;
   readonly log: Log;
   /** Default: the system's. */
@@ -120,6 +123,9 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
       case 'trust':
         parts.trust?.follow(kind.value);
         break;
+      case 'pinnedLabels':
+        parts.target?.pinned(kind.value.labels);
+        break;
       case 'packsWanted':
         holdAndLog(kind.value.packs, wantAnew());
         break;
@@ -138,6 +144,7 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
           OUTPUT_RESEND_CAPABILITY,
           ...(parts.rules ? [EVENTS_CAPABILITY] : []),
           ...(parts.trust ? [TRUST_CAPABILITY] : []),
+          ...(parts.target ? [PARAMETERS_FROM_CAPABILITY] : []),
         ],
         agentVersion: VERSION,
         journalId: parts.engine().journalId,
@@ -161,7 +168,9 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
         rssBytes: BigInt(process.memoryUsage.rss()),
       };
     },
-    opened({ outputWindowBytes, capabilities }: Welcome) {
+    opened({ outputWindowBytes, capabilities, agentName, pinnedLabels }: Welcome) {
+      // Before the engine, which may be offered tasks from now on.
+      parts.target?.welcomed(agentName, pinnedLabels);
       parts.engine().sessionOpened(outputWindowBytes);
       parts.rules?.().sessionOpened(capabilities);
     },

@@ -134,6 +134,8 @@ describe('openline run, without a terminal', () => {
     expect(stdout).toMatch(/web-2 +no +yes +reject +AGENT_OFFLINE: the agent is not connected/);
     expect(stdout).toContain('1 would run it, 1 would be rejected. Nothing was run.');
     expect(server.runs.submitted.length).toBe(before);
+    const args = ['run', 'linux/uptime', '--on', 'all', '--dry-run', '--param-from', 'path=label:data-dir'];
+    expect((await openline(args, env).end).stdout).toMatch(/web-1 +yes +yes +run +path=path of web-1/);
   });
 
   it('does not run a dangerous task that nobody confirmed', async () => {

@@ -63,6 +63,11 @@ export function buildProgram(io: Io, done: (exitCode: number) => void): Command 
       .option('-p, --param <name=value>', 'a parameter; repeat it for more', collect)
       .option('--param-file <name=path>', 'a parameter whose value is the text of a file', collect)
       .option('--params-file <file>', 'all parameters as a JSON or YAML object; - reads standard input')
+      .option(
+        '--param-from <name=property>',
+        'a parameter that each agent puts in itself: label:KEY, fact:KEY or name',
+        collect,
+      )
       .option('--timeout <time>', 'how long the task may take on an agent, e.g. 30s (default: the task’s own)')
       .option('--ttl <time>', 'how long it may wait to start, e.g. 1h (default: the server’s); implies --offline wait')
       .addOption(

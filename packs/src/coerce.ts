@@ -30,6 +30,20 @@ export function coerceParameters(
   return result;
 }
 
+/**
+ * As `coerceParameters`, for those of an object that are text still.
+ * @param asText their names
+ * @throws OpenlineError PARAMETERS_INVALID
+ */
+export function coerceSome(
+  task: Pick<PackTask, 'parametersSchema'>,
+  parameters: Readonly<Record<string, unknown>>,
+  asText: readonly string[],
+): Record<string, unknown> {
+  const texts = Object.fromEntries(asText.map((name) => [name, String(parameters[name])]));
+  return { ...parameters, ...coerceParameters(task, texts) };
+}
+
 function coerce(schema: Schema, texts: readonly string[]): Outcome {
   if (schema.type === 'array') return coerceList(schema, texts);
   const [text, second] = texts;

@@ -1,5 +1,5 @@
 export { didYouMean } from '@openline/proto/suggest';
-export { coerceParameters } from './coerce.ts';
+export { coerceParameters, coerceSome } from './coerce.ts';
 export { PackError, type PackIssue } from './errors.ts';
 export {
   generateKeyPair,
@@ -14,7 +14,7 @@ export {
 } from './minisign.ts';
 export * from './monitoring.ts';
 export * from './pack.ts';
-export { compileParameters } from './parameters.ts';
+export { compileParameters, type ParameterCheck } from './parameters.ts';
 export { parsePack } from './parse.ts';
 export { buildArgv, type ParameterEnvironment, parameterEnvironment } from './process.ts';
 export { compareVersions, digestOf, isVersion } from './version.ts';

@@ -1,7 +1,7 @@
 import { OpenlineError } from '@openline/proto/errors';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { coerceParameters } from './coerce.ts';
+import { coerceParameters, coerceSome } from './coerce.ts';
 import { compileParameters } from './parameters.ts';
 
 function taskWith(properties: Record<string, unknown>, required: string[] = []) {
@@ -142,6 +142,26 @@ describe('the check of parameters', () => {
   });
 });
 
+describe('parameters whose value is known later', () => {
+  const validate = compileParameters(
+    taskWith({ path: { type: 'string' }, count: { type: 'integer', default: 3 } }, ['path']),
+  );
+
+  it('count as given, and get no default', () => {
+    expect(validate({}, ['path'])).toEqual({ count: 3 });
+    expect(validate({ path: '/' }, ['count'])).toEqual({ path: '/' });
+  });
+
+  it('have a name of the task, and no value besides', () => {
+    expect(refusal(() => validate({}, ['pth']))).toBe(
+      "there is no parameter 'pth'; did you mean 'path'?; parameter 'path' is missing",
+    );
+    expect(refusal(() => validate({ path: '/' }, ['path']))).toBe(
+      "parameter 'path' is given twice: as a value, and as one of the target",
+    );
+  });
+});
+
 describe('parameters from a command line', () => {
   const task = taskWith({
     text: { type: 'string' },
@@ -188,5 +208,14 @@ describe('parameters from a command line', () => {
     [{ count: 'x', dry: 'y' }, "parameter 'count' must be a whole number; parameter 'dry' must be true or false"],
   ])('are refused when they cannot be: %j', (given, message) => {
     expect(refusal(() => coerceParameters(task, given))).toBe(message);
+  });
+
+  it('are converted alone where only some are text', () => {
+    expect(coerceSome(task, { text: '1', count: '7', ratio: 0.5 }, ['count'])).toEqual({
+      text: '1',
+      count: 7,
+      ratio: 0.5,
+    });
+    expect(refusal(() => coerceSome(task, { count: '' }, ['count']))).toBe("parameter 'count' must be a whole number");
   });
 });

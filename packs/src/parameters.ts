@@ -34,15 +34,16 @@ interface CompiledParameter {
  * changes its argument.
  * @returns a function that throws OpenlineError PARAMETERS_INVALID, naming each parameter and what was expected, never a value
  */
-export function compileParameters(
-  task: Pick<PackTask, 'parametersSchema'>,
-): (value: unknown) => Record<string, unknown> {
+export function compileParameters(task: Pick<PackTask, 'parametersSchema'>): ParameterCheck {
   let compiled: ReadonlyMap<string, CompiledParameter> | undefined;
-  return (value) => {
+  return (value, later = []) => {
     compiled ??= compileAll(task.parametersSchema);
-    return validate(compiled, value);
+    return validate(compiled, value, later);
   };
 }
+
+/** @param later parameters whose value is not known yet: they count as given, and get no default */
+export type ParameterCheck = (value: unknown, later?: readonly string[]) => Record<string, unknown>;
 
 function compileAll(parametersSchema: Schema): ReadonlyMap<string, CompiledParameter> {
   const { properties, required } = declared(parametersSchema);
@@ -74,15 +75,24 @@ export function declared(parametersSchema: Schema): {
   };
 }
 
-function validate(compiled: ReadonlyMap<string, CompiledParameter>, value: unknown): Record<string, unknown> {
+function validate(
+  compiled: ReadonlyMap<string, CompiledParameter>,
+  value: unknown,
+  later: readonly string[],
+): Record<string, unknown> {
   if (!isRecord(value)) throw invalid(['the parameters must be an object']);
   const problems: string[] = [];
   const result: Record<string, unknown> = {};
-  for (const name of Object.keys(value)) {
+  for (const name of new Set([...Object.keys(value), ...later])) {
     if (!compiled.has(name)) problems.push(unknownParameter(name, [...compiled.keys()]));
   }
   for (const [name, parameter] of compiled) {
     const given = Object.hasOwn(value, name) ? value[name] : undefined;
+    if (later.includes(name)) {
+      if (given !== undefined)
+        problems.push(`parameter '${name}' is given twice: as a value, and as one of the target`);
+      continue;
+    }
     if (given === undefined) {
       if (parameter.required) problems.push(`parameter '${name}' is missing`);
       else if (parameter.fallback !== undefined) result[name] = structuredClone(parameter.fallback);

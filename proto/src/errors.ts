@@ -64,8 +64,13 @@ export const ERRORS = {
     doNext: 'Change `tasks.allow` on that machine, if it should run there.',
   },
   REQUIREMENTS_NOT_MET: {
-    means: 'The target lacks a label, fact or interpreter that the task requires.',
+    means:
+      'The target lacks a label, fact or interpreter that the task requires, or that a parameter of the run is to be.',
     doNext: 'Choose other targets, or install what is missing.',
+  },
+  AGENT_OUTDATED: {
+    means: 'The agent is of a version that cannot do what the run asks of it.',
+    doNext: 'Upgrade the agent, then `openline runs retry`.',
   },
   AGENT_IN_MAINTENANCE: {
     means: 'The agent is in maintenance, and the task does not run then.',

@@ -24,6 +24,8 @@ export interface ClusterDeps {
   /** Of the cluster that this process runs in; undefined: it runs in none. */
   readonly api: ClusterApi | undefined;
   revoke(agentId: string, why: string): Promise<unknown>;
+  /** The labels of an agent's node are committed. */
+  labelled(agentId: string, labels: Readonly<Record<string, string>>): void;
 }
 
 /** Agents whose identity is their node's: of the cluster around this server, and of others. */
@@ -59,6 +61,7 @@ export function createCluster(deps: ClusterDeps, config: Config): Cluster {
               attestor: createNodeAttestor(own, remote),
               labelsOf: (node) => (node.cluster === cluster ? nodes?.all()?.get(node.nodeUid)?.labels : undefined),
               replaced: deps.revoke,
+              labelled: deps.labelled,
             },
             { ownCluster: cluster, certificateTtlMs: config.nodeCertificateTtlMs },
           ),
@@ -80,6 +83,7 @@ export function createCluster(deps: ClusterDeps, config: Config): Cluster {
         nodes: watched.all,
         isGone: (name, uid) => isNodeGone(api, name, uid),
         revoke: deps.revoke,
+        labelled: deps.labelled,
       });
       nodes = watched;
       stopping.signal.addEventListener('abort', () => {

@@ -8,7 +8,7 @@ import { startOperatorApi } from './api/operator-api.ts';
 import { createAuditLog } from './audit/audit-log.ts';
 import { createCensus } from './census.ts';
 import { systemClock } from './clock.ts';
-import { createCluster } from './cluster.ts';
+import { type ClusterDeps, createCluster } from './cluster.ts';
 import type { Config } from './config/config.ts';
 import { openDatabase } from './db/database.ts';
 import { newId } from './db/ids.ts';
@@ -114,7 +114,8 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     });
     closers.push(() => trust.close());
     const revoke = (agentId: string, why: string) => agents.revoke({ name: 'kubernetes' }, agentId, why);
-    const cluster = createCluster({ db, ca, audit, clock, log, api: clusterApi, revoke }, config);
+    const labelled: ClusterDeps['labelled'] = (agentId, labels) => sessions.pinnedChanged(agentId, labels);
+    const cluster = createCluster({ db, ca, audit, clock, log, api: clusterApi, revoke, labelled }, config);
     const enrollment = createEnrollmentService({ db, ca, audit, clock, metrics, enrollNode: cluster.enrollNode });
     await ensurePackKey(state, config.dataDir);
     const keyDirectories = [

@@ -176,6 +176,7 @@ describe('an idempotency key', () => {
       task: 'test/marker',
       targets: 'all',
       parametersJson: JSON.stringify(marker(ms)),
+      parametersFrom: {},
       timeoutMs: 0,
       ttlMs: 0n,
       offline: OfflinePolicy.OFFLINE_POLICY_FAIL,

@@ -49,6 +49,8 @@ export interface RunRequest {
   /** Default "all". */
   readonly targets?: string;
   readonly parameters?: Readonly<Record<string, unknown>>;
+  /** Name of a parameter → label:KEY, fact:KEY or name. */
+  readonly parametersFrom?: Record<string, string>;
   readonly timeoutMs?: number;
   readonly ttlMs?: number;
   /** Default: fail. */
@@ -123,6 +125,7 @@ export function operatorClient({ address, caPem, token }: Access) {
         task,
         targets: request.targets ?? 'all',
         parametersJson: JSON.stringify(request.parameters ?? {}),
+        parametersFrom: request.parametersFrom ?? {},
         timeoutMs: request.timeoutMs ?? 0,
         ttlMs: BigInt(request.ttlMs ?? 0),
         offline: request.wait === true ? OfflinePolicy.OFFLINE_POLICY_WAIT : OfflinePolicy.OFFLINE_POLICY_FAIL,

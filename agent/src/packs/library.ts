@@ -8,8 +8,12 @@ export interface ReadyTask {
   readonly task: PackTask;
   /** Absolute path of the script file, for script runners. */
   readonly scriptPath: string | undefined;
-  /** Checks the parameters against the schema. @throws OpenlineError PARAMETERS_INVALID */
-  validate(parameters: unknown): Record<string, unknown>;
+  /**
+   * Checks the parameters against the schema.
+   * @param asText those that are text still, whatever the schema wants them to be
+   * @throws OpenlineError PARAMETERS_INVALID
+   */
+  validate(parameters: Readonly<Record<string, unknown>>, asText?: readonly string[]): Record<string, unknown>;
 }
 
 export type TaskLookup =

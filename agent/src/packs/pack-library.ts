@@ -265,9 +265,14 @@ async function heldTasks(cache: PackCache, digest: string, pack: Pack): Promise<
         ready: takesParameters(task) ? undefined : withCheck(expectNone),
         prepare() {
           // The checker of schemas is loaded by the first task that takes parameters, as it, too, stays in memory.
-          preparing ??= import('@openline/packs/parameters').then(({ compileParameters }) => {
-            held.ready = withCheck(compileParameters(task));
-          });
+          preparing ??= Promise.all([import('@openline/packs/parameters'), import('@openline/packs/coerce')]).then(
+            ([{ compileParameters }, { coerceSome }]) => {
+              const check = compileParameters(task);
+              held.ready = withCheck((parameters, asText = []) =>
+                check(asText.length === 0 ? parameters : coerceSome(task, parameters, asText)),
+              );
+            },
+          );
           return preparing;
         },
       };

@@ -35,7 +35,8 @@ export function admit(task: Task, ready: ReadyTask, policy: LocalPolicy): Admiss
     if (ready.scriptPath === undefined) return refused('INTERNAL', `the script of ${name} is not on disk`);
   }
   try {
-    return { kind: 'admitted', parameters: ready.validate(JSON.parse(task.parametersJson || '{}')) };
+    const parameters = JSON.parse(task.parametersJson || '{}');
+    return { kind: 'admitted', parameters: ready.validate(parameters, Object.keys(task.parametersFrom)) };
   } catch (error) {
     if (error instanceof OpenlineError) return refused(error.code, error.message);
     return refused('PARAMETERS_INVALID', `the parameters of ${name} are not a JSON object`);

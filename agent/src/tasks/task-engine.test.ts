@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { OutputStream, TaskEnd } from '@openline/proto/agent';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -133,6 +133,64 @@ describe('parameters', () => {
       await until(() => Buffer.from(seen.output(runId), 'latin1').toString() === nasty);
     }
     expect(existsSync(join(dataDir, 'pwned'))).toBe(false);
+  });
+
+  it('that are of the target arrive verbatim, too: they are words of an environment and of an argv, never of a script', async () => {
+    const nasty = `'"\`$(touch ${dataDir}/pwned)\n\\ ; ls && label:role é`;
+    const args = [
+      { kind: 'literal', text: '%s|%s' },
+      { kind: 'parameter', name: 'text' },
+      { kind: 'parameter', name: 'count' },
+    ] as const;
+    const parametersSchema = { properties: { text: { type: 'string' }, count: { type: 'integer' } } };
+    const target = () => ({ name: 'web-1', labels: { nasty, size: '7', word: 'seven' }, facts: { os: 'linux' } });
+    const it = await start(
+      tasksOf(
+        packTask('argv', { kind: 'command', program: 'printf', args }, { parametersSchema }),
+        shell('printf "%s|%s" "$OPENLINE_PARAM_TEXT" "$OPENLINE_PARAM_COUNT"', { parametersSchema }),
+      ),
+      {},
+      { target },
+    );
+    const parametersFrom = { text: 'label:nasty', count: 'label:size' };
+    it.offer([offerOf('argv', 'argv', { parametersFrom }), offerOf('env', 'shell', { parametersFrom })]);
+    for (const runId of ['argv', 'env']) {
+      await seen.result(runId);
+      await until(() => Buffer.from(seen.output(runId), 'latin1').toString() === `${nasty}|7`);
+    }
+    expect(existsSync(join(dataDir, 'pwned'))).toBe(false);
+
+    it.offer([
+      offerOf('lacks', 'shell', { parametersFrom: { text: 'label:data-dir' } }),
+      offerOf('word', 'shell', { parametersFrom: { count: 'label:word' } }),
+      offerOf('newer', 'shell', { parametersFrom: { text: 'moon:phase' } }),
+    ]);
+    expect(await seen.result('lacks')).toMatchObject({
+      end: TaskEnd.TASK_END_REJECTED,
+      reasonCode: 'REQUIREMENTS_NOT_MET',
+      reason: "this agent has no label data-dir, which parameter 'text' is to be",
+    });
+    expect(await seen.result('word')).toMatchObject({
+      end: TaskEnd.TASK_END_REJECTED,
+      reasonCode: 'PARAMETERS_INVALID',
+      reason: "parameter 'count' must be a whole number",
+    });
+    expect(await seen.result('newer')).toMatchObject({ reasonCode: 'PARAMETERS_INVALID', startedUnixMs: 0n });
+  });
+
+  it('that are of the target stay what they were when the task was taken, also over a restart', async () => {
+    const target = (role: string) => ({ target: () => ({ name: 'web-1', labels: { role }, facts: {} }) });
+    const parametersSchema = { properties: { role: { type: 'string' } } };
+    const show = shell(`printf %s "$OPENLINE_PARAM_ROLE"; [ -e ${dataDir}/go ] || sleep 5`, { parametersSchema });
+    const first = await start(tasksOf(show), { concurrency: 1 }, target('db'));
+    const parametersFrom = { role: 'label:role' };
+    first.offer([offerOf('a', 'shell', { parametersFrom }), offerOf('b', 'shell', { parametersFrom })]);
+    await until(() => seen.output('a') === 'db' && seen.accepted('b') > 0);
+    await first.stop('upgrade');
+    writeFileSync(join(dataDir, 'go'), '');
+    await start(tasksOf(show), {}, target('web'));
+    await seen.result('b');
+    await until(() => seen.output('b') === 'db');
   });
 
   it('of 1 MiB come in a file, and as an argument are refused', async () => {

@@ -4,6 +4,7 @@ import type { Interpreter, Risk } from '@openline/packs';
 import type { Task } from '@openline/proto/agent';
 import type { ErrorCode } from '@openline/proto/errors';
 import { MAX_OUTPUT_BYTES, MAX_TTL_MS } from '@openline/proto/limits';
+import type { Properties } from '@openline/proto/properties';
 import { eventsDirectoryIn } from '../config/data-dir.ts';
 import { createEventLog } from '../events/agent-log/writer.ts';
 import { ownSeenByTasks, type View, viewOf } from '../host/view.ts';
@@ -13,6 +14,7 @@ import { type Clock, type EngineLog, systemClock } from './clock.ts';
 import { accepting } from './dispatch-machine.ts';
 import type { EngineObserver, TaskEngine, Uplink } from './engine.ts';
 import { createExecutor } from './executor.ts';
+import { type Filled, fillIn } from './fill-in.ts';
 import type { GroupLog } from './journal/group-log.ts';
 import { openJournal, sharedJournal } from './journal/journal.ts';
 import { diskFs, type LogFs } from './journal/log-fs.ts';
@@ -25,6 +27,8 @@ export interface TaskEngineDeps {
   readonly uplink: Uplink;
   readonly packs: Pick<PackLibrary, 'lookup'>;
   readonly log: EngineLog;
+  /** What goes into parameters that name a property of the target. Default: its name. */
+  readonly target?: () => Properties;
   /** Default: the system's. */
   readonly clock?: Clock;
   /** Where the journal is written; tests put a failing disk here. Default: the disk. */
@@ -82,6 +86,7 @@ const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineConfig): Promise<TaskEngine> {
   const { packs, log } = deps;
   const clock = deps.clock ?? systemClock;
+  const target = deps.target ?? (() => ({ name: config.agentName, labels: {}, facts: {} }));
   const room = { capacity: config.concurrency ?? 8, queueLimit: config.queueLimit ?? 256 };
   const policy = { allow: config.allow ?? ['*/*'], maxRisk: config.maxRisk, interpreters: config.interpreters };
   const view = config.view ?? viewOf('none', '', false);
@@ -129,7 +134,7 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
     for (const { run, task } of waiting) resume(run, task);
   }
 
-  function offerOne(task: Task): void {
+  function offerOne({ task, misfit }: Filled): void {
     const nowMs = clock.nowMs();
     const acceptedUnixMs = clock.unixMs();
     if (!isRunId(task.runId)) {
@@ -155,7 +160,7 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
       refuse('TTL_EXPIRED', 'its time to live was over when it came', 'expired');
       return;
     }
-    const found = lookUp(task);
+    const found = misfit ?? lookUp(task);
     if (found.kind === 'refused') {
       refuse(found.code, found.reason);
       return;
@@ -268,7 +273,7 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
     offer(tasks) {
       // What comes while the agent stops is not answered: the server offers it again to the next process.
       if (stopping) return;
-      for (const task of tasks) offerOne(task);
+      for (const task of tasks) offerOne(fillIn(task, target()));
     },
     cancel: executor.cancel,
     resultsCommitted: executor.resultsCommitted,

@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { targetsOf } from '../commands/run.ts';
+import { CliError } from '../failure.ts';
 import { testIo } from '../testing/io.ts';
 import { closest } from './closest.ts';
 import { parseDuration } from './duration.ts';
-import { collectParameters } from './parameters.ts';
+import { collectParameters, collectReferences } from './parameters.ts';
 import { shellQuote } from './quote.ts';
 
 describe('a length of time', () => {
@@ -75,6 +76,33 @@ describe('parameters', () => {
     await expect(collect({ paramsFile: 'broken.json' })).rejects.toThrow(/broken\.json\S* is neither/);
     await expect(collect({ paramsFile: 'broken.yaml' })).rejects.toThrow(/broken\.yaml:\d+:\d+/);
     await expect(collect({ paramsFile: 'script' })).rejects.toThrow(/no object/);
+  });
+});
+
+describe('parameters that are of the target', () => {
+  it('name a property of it', () => {
+    expect(collectReferences(['path=label:data-dir', 'os=fact:os', 'who=name'], { count: 1 })).toEqual({
+      path: 'label:data-dir',
+      os: 'fact:os',
+      who: 'name',
+    });
+    expect(collectReferences(undefined, { count: 1 })).toEqual({});
+  });
+  it('have a known form, and are given once', () => {
+    const refused = (paramFrom: string[], values = {}) => {
+      try {
+        collectReferences(paramFrom, values);
+        return undefined;
+      } catch (error) {
+        return error instanceof CliError ? `${error.message} ${error.doNext}` : error;
+      }
+    };
+    expect(refused(['path=labels:data-dir'])).toMatch(
+      /^what --param-from gives for path is no property .*label:KEY, fact:KEY or name/,
+    );
+    expect(refused(['path'])).toMatch(/NAME=VALUE/);
+    expect(refused(['path=name', 'path=name'])).toMatch(/more than once/);
+    expect(refused(['path=name'], { path: '/' })).toMatch(/path is given a value, and by --param-from/);
   });
 });
 

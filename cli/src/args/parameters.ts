@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { PROPERTY_FORMS, parseProperty } from '@openline/proto/properties';
 import { CliError, fileProblem, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
 
@@ -47,6 +48,33 @@ export async function collectParameters(options: ParameterOptions, schema: JsonS
   if (given.size === 0) return fromFile;
   const { coerceParameters } = await import('@openline/packs');
   return { ...fromFile, ...coerceParameters({ parametersSchema: schema }, Object.fromEntries(given)) };
+}
+
+/**
+ * What --param-from says: by the name of the parameter, "label:KEY", "fact:KEY" or "name".
+ * @param values the parameters that have a value of their own
+ * @throws CliError REQUEST_INVALID; the message never holds what was given, which may be a value by mistake
+ */
+export function collectReferences(
+  paramFrom: readonly string[] | undefined,
+  values: Readonly<Parameters>,
+): Record<string, string> {
+  const references: Record<string, string> = {};
+  for (const each of paramFrom ?? []) {
+    const { key, value } = parsePair(each, '--param-from');
+    if (parseProperty(value) === undefined) {
+      throw usageError(
+        `what --param-from gives for ${key} is no property of a target`,
+        `A property is ${PROPERTY_FORMS}; a value that is the same everywhere is given with --param.`,
+      );
+    }
+    if (Object.hasOwn(references, key)) throw usageError(`--param-from gives ${key} more than once`, 'Give it once.');
+    if (Object.hasOwn(values, key)) {
+      throw usageError(`${key} is given a value, and by --param-from, too`, 'Give one of the two.');
+    }
+    references[key] = value;
+  }
+  return references;
 }
 
 async function readParametersFile(path: string, io: Io): Promise<Parameters> {

@@ -12,6 +12,15 @@ function verdict(target: Target, waits: boolean): 'run' | 'wait' | 'reject' {
   return target.online || !waits ? 'run' : 'wait';
 }
 
+const puts: Column<Target> = {
+  title: 'PUTS IN',
+  cell: ({ parametersFrom }) =>
+    Object.entries(parametersFrom)
+      .map(([name, text]) => `${name}=${text}`)
+      .join(', '),
+  shrinks: true,
+};
+
 /** `--dry-run` as a table and a sentence. Pure. */
 export function renderPreview(preview: PreviewView, waits: boolean, screen: Screen): string[] {
   const paint = createColors(screen.color);
@@ -24,6 +33,7 @@ export function renderPreview(preview: PreviewView, waits: boolean, screen: Scre
       cell: (target) => verdict(target, waits),
       paint: (text, target) => (target.wouldReject === null ? paint.green(text) : paint.yellow(text)),
     },
+    ...(preview.targets.some(({ parametersFrom }) => Object.keys(parametersFrom).length > 0) ? [puts] : []),
     {
       title: 'WHY',
       cell: (target) => (target.wouldReject === null ? '' : `${target.wouldReject.code}: ${target.wouldReject.reason}`),

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { OfflinePolicy, PackServiceService, RunServiceService, type RunSpec } from '@openline/proto/operator';
 import { parseDuration } from '../args/duration.ts';
-import { collectParameters } from '../args/parameters.ts';
+import { collectParameters, collectReferences } from '../args/parameters.ts';
 import type { OperatorClient } from '../client/client.ts';
 import { CliError, EXIT, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
@@ -26,6 +26,7 @@ export interface RunFlags extends WatchFlags {
   readonly param?: readonly string[] | undefined;
   readonly paramFile?: readonly string[] | undefined;
   readonly paramsFile?: string | undefined;
+  readonly paramFrom?: readonly string[] | undefined;
   readonly timeout?: string | undefined;
   readonly ttl?: string | undefined;
   readonly offline?: 'wait' | 'fail' | undefined;
@@ -61,10 +62,12 @@ export function runCommand(taskRef: string, flags: RunFlags, global: GlobalFlags
   if (times.timeoutMs > 0xffff_ffff) throw usageError('--timeout is longer than 49 days', 'Give a shorter one.');
   return withClient(global, io, async (client) => {
     const task = await findTask(client, packRef, taskName);
+    const parameters = await collectParameters(flags, task.parametersSchema, io);
     const spec: RunSpec = {
       task: taskRef,
       targets,
-      parametersJson: JSON.stringify(await collectParameters(flags, task.parametersSchema, io)),
+      parametersJson: JSON.stringify(parameters),
+      parametersFrom: collectReferences(flags.paramFrom, parameters),
       ...times,
       offline: offlinePolicy(flags),
     };

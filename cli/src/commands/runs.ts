@@ -96,6 +96,7 @@ export function showRun(runId: string, flags: WatchFlags, global: GlobalFlags, i
       ['task', `${run.task} (pack version ${run.packVersion})`],
       ['targets', run.targets],
       ['parameters', JSON.stringify(run.parameters)],
+      ...Object.entries(run.parametersFrom).map(([name, from]): [string, string] => ['from target', `${name}=${from}`]),
       ['by', `${run.requestedBy}, ${formatAge(at(run.createdAt), nowMs)}`],
       ...(run.endedAt === null && run.expiresAt !== null
         ? ([['expires', formatAge(at(run.expiresAt), nowMs)]] as [string, string][])

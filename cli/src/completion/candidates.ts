@@ -1,3 +1,4 @@
+import type { Agent } from '@openline/proto/operator';
 import type { OperatorClient } from '../client/client.ts';
 import { configPath, readConfig } from '../config/file.ts';
 import { type ConnectionFlags, locate } from '../config/locate.ts';
@@ -15,6 +16,7 @@ export type Source =
         | 'packs'
         | 'agents'
         | 'targets'
+        | 'properties'
         | 'runs'
         | 'contexts'
         | 'shells'
@@ -55,6 +57,8 @@ export async function candidatesFor(source: Source, flags: ConnectionFlags, io: 
 async function ask(client: OperatorClient, source: Source): Promise<Candidate[]> {
   const { FleetServiceService, PackServiceService, RunServiceService } = await import('@openline/proto/operator');
   const soon = { deadlineMs: SERVER_MS };
+  const allAgents = async () =>
+    (await client.unary(FleetServiceService.listAgents, { selector: '', includeRevoked: false }, soon)).agents;
   switch (source.kind) {
     case 'tasks': {
       const { packs } = await client.unary(PackServiceService.listPacks, {}, soon);
@@ -67,19 +71,11 @@ async function ask(client: OperatorClient, source: Source): Promise<Candidate[]>
       return packs.map((pack) => ({ value: pack.name, description: pack.title }));
     }
     case 'agents': {
-      const { agents } = await client.unary(
-        FleetServiceService.listAgents,
-        { selector: '', includeRevoked: false },
-        soon,
-      );
+      const agents = await allAgents();
       return agents.map((agent) => ({ value: agent.name, description: agent.online ? 'online' : 'offline' }));
     }
     case 'targets': {
-      const { agents } = await client.unary(
-        FleetServiceService.listAgents,
-        { selector: '', includeRevoked: false },
-        soon,
-      );
+      const agents = await allAgents();
       const pairs = new Set(
         agents.flatMap((agent) =>
           Object.entries(agent.labels).flatMap(([key, value]) => (SAYABLE.test(value) ? [`${key}=${value}`] : [])),
@@ -89,6 +85,16 @@ async function ask(client: OperatorClient, source: Source): Promise<Candidate[]>
         { value: 'all', description: `${agents.length} agents` },
         ...[...pairs].sort().map((value) => ({ value, description: 'label' })),
         ...agents.map((agent) => ({ value: `name=${agent.name}`, description: agent.online ? 'online' : 'offline' })),
+      ];
+    }
+    case 'properties': {
+      const agents = await allAgents();
+      const keysOf = (kind: 'label' | 'fact', of: (agent: Agent) => Record<string, string>) =>
+        [...new Set(agents.flatMap((agent) => Object.keys(of(agent))))].sort().map((key) => `${kind}:${key}`);
+      return [
+        { value: 'name', description: 'of the agent' },
+        ...keysOf('label', ({ labels }) => labels).map((value) => ({ value, description: 'label' })),
+        ...keysOf('fact', ({ facts }) => facts).map((value) => ({ value, description: 'fact' })),
       ];
     }
     case 'runs': {

@@ -18,6 +18,8 @@ describe('the word under the cursor', () => {
     [['run', 'linux/uptime', '--on', ''], source('targets')],
     [['run', '--on', 'all', ''], source('tasks')],
     [['run', 'linux/uptime', '--param', ''], source('parameters', { task: 'linux/uptime' })],
+    [['run', 'linux/uptime', '--param-from', 'pa'], source('parameters', { task: 'linux/uptime' })],
+    [['run', 'linux/uptime', '--param-from', 'path=la'], source('properties')],
     [['run', '--on', 'all', 'linux/uptime', '-p', 'pa'], source('parameters', { task: 'linux/uptime' })],
     [['run', 'linux/uptime', '-p', 'path=/'], nothing],
     [['run', 'linux/uptime', ''], nothing],

@@ -200,6 +200,8 @@ function flagValue(
   if (/^name=/.test(placeholder)) {
     const equals = value.indexOf('=');
     if (equals < 0) return at({ kind: 'source', source: { kind: 'parameters', task: given[0] ?? '' } }, before);
+    if (placeholder === 'name=property')
+      return at({ kind: 'source', source: { kind: 'properties' } }, before + value.slice(0, equals + 1));
     if (placeholder === 'name=path') return at({ kind: 'files' }, before + value.slice(0, equals + 1));
   }
   return at({ kind: isFile(placeholder) ? 'files' : 'nothing' }, before);

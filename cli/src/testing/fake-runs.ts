@@ -121,6 +121,9 @@ export function createRuns(): FakeRuns {
         agentName: name,
         online: index === 0,
         holdsPack: true,
+        parametersFrom: Object.fromEntries(
+          Object.keys(spec?.parametersFrom ?? {}).map((key) => [key, `${key} of ${name}`]),
+        ),
         wouldRejectCode: index === 0 ? '' : 'AGENT_OFFLINE',
         wouldRejectReason: index === 0 ? '' : 'the agent is not connected',
       })),

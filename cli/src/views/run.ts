@@ -47,6 +47,8 @@ export interface RunView {
   /** The target expression as it was given. */
   targets: string;
   parameters: unknown;
+  /** Parameters that each agent puts in itself: by name, "label:KEY", "fact:KEY" or "name". */
+  parametersFrom: Record<string, string>;
   /** null: the task's own. */
   timeoutMs: number | null;
   ttlMs: number | null;
@@ -107,6 +109,7 @@ export function runView(run: Run): RunView {
     packVersion: run.packVersion,
     targets: spec?.targets ?? '',
     parameters: json(spec?.parametersJson ?? '', {}),
+    parametersFrom: { ...spec?.parametersFrom },
     timeoutMs: spec?.timeoutMs || null,
     ttlMs: number(spec?.ttlMs ?? 0n) || null,
     offline: spec?.offline === OfflinePolicy.OFFLINE_POLICY_WAIT ? 'wait' : 'fail',
@@ -159,6 +162,8 @@ export interface PreviewView {
     agent: string;
     online: boolean;
     holdsPack: boolean;
+    /** What it would put in itself, as text, as far as the server knows. */
+    parametersFrom: Record<string, string>;
     /** null: it would run. */
     wouldReject: { code: string; reason: string } | null;
   }[];
@@ -174,6 +179,7 @@ export function previewView(preview: PreviewRunResponse): PreviewView {
       agent: target.agentName,
       online: target.online,
       holdsPack: target.holdsPack,
+      parametersFrom: { ...target.parametersFrom },
       wouldReject:
         target.wouldRejectCode === '' ? null : { code: target.wouldRejectCode, reason: target.wouldRejectReason },
     })),

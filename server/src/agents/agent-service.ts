@@ -1,4 +1,5 @@
 import { OpenlineError } from '@openline/proto/errors';
+import { effectiveLabels } from '@openline/proto/properties';
 import { type Kysely, type Selectable, sql } from 'kysely';
 import type { AuditLog } from '../audit/audit.ts';
 import type { AgentsTable, Schema } from '../db/schema.ts';
@@ -18,7 +19,7 @@ export function createAgentService({ db, audit, isConnected, onRevoked }: AgentS
   const toRecord = (row: Selectable<AgentsTable>): AgentRecord => ({
     id: row.id,
     name: row.name,
-    labels: { ...row.labels, ...row.pinned_labels },
+    labels: effectiveLabels(row.labels, row.pinned_labels),
     facts: row.facts,
     version: row.version,
     online: isConnected(row.id),

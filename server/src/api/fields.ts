@@ -1,5 +1,6 @@
 import { OpenlineError } from '@openline/proto/errors';
 import { MAX_PARAMETERS_BYTES, MAX_TTL_MS } from '@openline/proto/limits';
+import { PROPERTY_FORMS, parseProperty } from '@openline/proto/properties';
 import { z } from 'zod';
 
 /** The pieces that requests are read with, once, at the door. */
@@ -81,6 +82,19 @@ export const parametersJson = z.string().transform((json, context) => {
     return fail(`not JSON${position === undefined ? '' : ` ${position}`}`);
   }
 });
+
+const MAX_REFERENCES = 32;
+
+/** Name of a parameter → property of the target; none: undefined. */
+export const parametersFrom = z
+  .record(
+    text(64),
+    z
+      .string()
+      .refine((reference) => parseProperty(reference) !== undefined, `a property of the target is ${PROPERTY_FORMS}`),
+  )
+  .refine((map) => Object.keys(map).length <= MAX_REFERENCES, `more than ${MAX_REFERENCES}`)
+  .transform((map) => (Object.keys(map).length === 0 ? undefined : map));
 
 /** Level by level and not by recursion, which is what a deep document breaks. */
 function deeperThan(root: object, limit: number): boolean {

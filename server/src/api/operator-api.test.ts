@@ -82,6 +82,7 @@ const A_SPEC = {
   timeoutMs: 0,
   ttlMs: 0n,
   offline: OfflinePolicy.OFFLINE_POLICY_UNSPECIFIED,
+  parametersFrom: {},
 };
 
 describe('who may call what', () => {
@@ -201,7 +202,8 @@ describe('a request', () => {
       },
     });
     const { runs } = clients();
-    const request = { spec: { ...A_SPEC, ttlMs: 5_000n }, idempotencyKey: 'k' };
+    const parametersFrom = { path: 'label:data-dir' };
+    const request = { spec: { ...A_SPEC, ttlMs: 5_000n, parametersFrom }, idempotencyKey: 'k' };
     const outcome = await call(runs, runs.submitRun, request, as('operator'));
     expect(submitted).toEqual([
       'operator',
@@ -209,6 +211,7 @@ describe('a request', () => {
         task: 'utility/ping',
         targets: 'all',
         parameters: { count: 1 },
+        parametersFrom,
         timeoutMs: undefined,
         ttlMs: 5_000,
         offline: 'fail',
@@ -233,6 +236,11 @@ describe('a request', () => {
     ['eight days', { spec: { ...A_SPEC, ttlMs: 691_200_000n }, idempotencyKey: '' }, 'spec.ttlMs: longer than'],
     ['2^63', { spec: { ...A_SPEC, ttlMs: 2n ** 63n }, idempotencyKey: '' }, 'spec.ttlMs: too large'],
     ['a list for parameters', { spec: { ...A_SPEC, parametersJson: '[]' }, idempotencyKey: '' }, 'not a JSON object'],
+    [
+      'what is no property',
+      { spec: { ...A_SPEC, parametersFrom: { path: '$(id)' } }, idempotencyKey: '' },
+      'spec.parametersFrom.path: a property of the target is label:KEY, fact:KEY or name',
+    ],
     ['a long key', { spec: A_SPEC, idempotencyKey: 'k'.repeat(201) }, 'idempotencyKey: longer than 200 characters'],
     [
       'parameters without a bottom',

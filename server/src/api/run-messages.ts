@@ -37,6 +37,7 @@ export function runMessage(run: RunView): proto.Run {
       timeoutMs: run.timeoutMs,
       ttlMs: BigInt(run.ttlMs),
       offline: OFFLINE[run.spec.offline],
+      parametersFrom: { ...run.spec.parametersFrom },
     },
     packName: run.packName,
     packVersion: run.packVersion,
@@ -82,6 +83,7 @@ export function previewTargetMessage(target: PreviewTarget): proto.PreviewTarget
     agentName: target.agentName,
     online: target.online,
     holdsPack: target.holdsPack,
+    parametersFrom: { ...target.parametersFrom },
     wouldRejectCode: target.wouldReject?.code ?? '',
     wouldRejectReason: target.wouldReject?.reason ?? '',
   };

@@ -93,6 +93,8 @@ export interface RunsTable {
   pack_version: string;
   task_name: string;
   parameters: string;
+  /** Name of a parameter → property of the target; null: none. */
+  parameters_from: Json<Record<string, string>> | null;
   timeout_ms: number;
   ttl_ms: number;
   offline: 'fail' | 'wait';

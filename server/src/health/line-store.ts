@@ -1,3 +1,4 @@
+import { effectiveLabels } from '@openline/proto/properties';
 import type { Pool } from 'pg';
 import type { Attributes } from '../agents/selector.ts';
 import { createQuery } from '../db/query.ts';
@@ -128,7 +129,7 @@ function hostSql(table: string): string {
 }
 
 function toAttributes({ id, name, labels, pinned_labels, facts }: AgentRow): Attributes {
-  return { id, name, labels: { ...labels, ...pinned_labels }, facts };
+  return { id, name, labels: effectiveLabels(labels, pinned_labels), facts };
 }
 
 function toCover(kind: '' | Cover['kind'], suppressed: boolean, outage: string): Cover | undefined {

@@ -1,4 +1,4 @@
-import { compareVersions, compileParameters, didYouMean, type PackTask } from '@openline/packs';
+import { compareVersions, compileParameters, didYouMean, type PackTask, type ParameterCheck } from '@openline/packs';
 import { OpenlineError } from '@openline/proto/errors';
 import type { ResolvedTask, StoredPack } from './pack-service.ts';
 
@@ -52,17 +52,16 @@ export function createCatalog(packs: Iterable<StoredPack>): Catalog {
         `pack «${stored.pack.name}» ${stored.pack.version} has no task «${taskName}»${hint}`,
       );
     }
-    return { stored, task, validate: (parameters) => validatorOf(task)(parameters) };
+    return { stored, task, validate: (value, later) => validatorOf(task)(value, later) };
   }
 
   return { all, wanted, byDigest: (digest) => byDigest.get(Buffer.from(digest).toString('hex')), get, resolve };
 }
 
-type Validator = ReturnType<typeof compileParameters>;
 /** Compiled at the first use: most tasks of most packs are never run. */
-const validators = new WeakMap<PackTask, Validator>();
+const validators = new WeakMap<PackTask, ParameterCheck>();
 
-function validatorOf(task: PackTask): Validator {
+function validatorOf(task: PackTask): ParameterCheck {
   const compiled = validators.get(task) ?? compileParameters(task);
   validators.set(task, compiled);
   return compiled;

@@ -1,4 +1,4 @@
-import type { Pack, PackTask } from '@openline/packs';
+import type { Pack, PackTask, ParameterCheck } from '@openline/packs';
 import type { Principal } from '../access/access.ts';
 
 export interface StoredPack {
@@ -17,7 +17,7 @@ export interface ResolvedTask {
   readonly stored: StoredPack;
   readonly task: PackTask;
   /** Fills defaults in. @throws OpenlineError PARAMETERS_INVALID naming the parameter, never a secret's value. */
-  validate(parameters: unknown): Record<string, unknown>;
+  readonly validate: ParameterCheck;
 }
 
 /** Packs at the server. Held in memory, parsed; the database is the truth. */

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { compileParameters } from '@openline/packs';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../clock.ts';
 import { newId } from '../db/ids.ts';
@@ -11,6 +13,7 @@ import { createRunStore, type RunStore } from './run-store.ts';
 
 const db = withTestDatabase();
 const ada = { id: 'token-1', name: 'ada', role: 'operator' } as const;
+const parametersSchema = { properties: { path: { type: 'string' }, count: { type: 'integer', default: 3 } } };
 const spec = { task: 'p/t', targets: 'all', parameters: {}, timeoutMs: undefined, ttlMs: undefined };
 
 let store: RunStore;
@@ -19,16 +22,20 @@ let places: Record<string, Place>;
 let taken: Set<string>;
 let sent: string[];
 let waiting: string[];
+let labels: Record<string, Record<string, string>>;
 let inMaintenance: 'run' | 'refuse';
 let lookedUp: number;
+let outdated: string | undefined;
 
 beforeEach(() => {
   lookedUp = 0;
+  outdated = undefined;
   store = createRunStore(db.pool);
   places = { a: 'offline', b: 'offline' };
   taken = new Set();
   sent = [];
   waiting = [];
+  labels = {};
   inMaintenance = 'run';
 });
 
@@ -44,6 +51,7 @@ function service(changes: Partial<RunStore> = {}): RunService {
     release(runId, agentIds) {
       for (const agentId of agentIds) taken.delete(`${runId} ${agentId}`);
     },
+    fillsIn: (agentId) => agentId !== outdated,
     sendTask: (_run, agentIds) => void sent.push(...agentIds),
     waiting: (agentIds) => void waiting.push(...agentIds),
     sendControl() {},
@@ -51,8 +59,8 @@ function service(changes: Partial<RunStore> = {}): RunService {
   const candidate = (id: string) => ({ id, name: id, values: [] });
   const resolved = {
     stored: { digest: Buffer.alloc(32), pack: { name: 'p', version: '1.0.0' } },
-    task: { name: 't', timeoutMs: 1_000, requires: {}, maintenance: inMaintenance },
-    validate: () => ({}),
+    task: { name: 't', timeoutMs: 1_000, requires: {}, maintenance: inMaintenance, parametersSchema },
+    validate: compileParameters({ parametersSchema }),
   };
   const hub = createRunHub();
   const runs = { ...store, ...changes };
@@ -75,6 +83,8 @@ function service(changes: Partial<RunStore> = {}): RunService {
           lookedUp++;
           return [candidate('a'), candidate('b')];
         },
+        select: async () => ['a', 'b'].map((id) => ({ id, name: id, labels: labels[id] ?? {}, facts: {} })),
+        packsOf: async () => new Map(),
       } as unknown as RunServiceDeps['agents'],
       packs: { resolve: () => resolved } as unknown as RunServiceDeps['packs'],
       audit: { record: async () => {} } as unknown as RunServiceDeps['audit'],
@@ -169,6 +179,67 @@ describe('a task', () => {
     places = { a: 'taken', b: 'taken' };
     const { run } = await service().submit(ada, { ...spec, offline: 'fail' });
     expect((await store.dispatches(run.id)).map(({ state }) => state)).toEqual(['sent', 'sent']);
+  });
+});
+
+describe('parameters that are of the target', () => {
+  const given = { ...spec, offline: 'wait', parametersFrom: { path: 'label:data-dir' } } as const;
+
+  it('are kept with the run, sent with the task, named in the audit log and asked for anew by a retry', async () => {
+    places = { a: 'taken', b: 'taken' };
+    const { run } = await service().submit(ada, given);
+    expect(await store.run(run.id)).toMatchObject({
+      spec: { parametersFrom: given.parametersFrom },
+      parametersJson: '{"count":3}',
+    });
+    expect(await store.orders([run.id])).toMatchObject([{ parametersFrom: given.parametersFrom }]);
+    const { rows } = await db.pool.query(`select details -> 'parametersFrom' as named from audit`);
+    expect(rows).toEqual([{ named: given.parametersFrom }]);
+    await store.apply([{ runId: run.id, agentId: 'a', epoch: 0, state: 'failed', endedAt: new Date() }]);
+    const { run: again } = await service().retry(ada, run.id);
+    expect(await store.run(again.id)).toMatchObject({ spec: { parametersFrom: given.parametersFrom } });
+  });
+
+  it('are part of what an idempotency key stands for; a run without is what it was before there were any', async () => {
+    const submit = (parametersFrom: Record<string, string> | undefined, idempotencyKey: string) =>
+      service().submit(ada, { ...given, parametersFrom }, { idempotencyKey });
+    await submit(given.parametersFrom, 'k');
+    expect(await submit({ path: 'label:data-dir' }, 'k')).toMatchObject({ existing: true });
+    await expect(submit({ path: 'name' }, 'k')).rejects.toThrow('asks for something else');
+    await expect(submit(undefined, 'k')).rejects.toThrow('asks for something else');
+    const { run } = await submit(undefined, 'plain');
+    const { rows } = await db.pool.query('select request_hash, parameters_from from runs where id = $1', [run.id]);
+    const before = JSON.stringify(['p/t', 'all', '{"count":3}', 1_000, 60_000, 'wait', null]);
+    expect(rows).toEqual([{ request_hash: createHash('sha256').update(before).digest(), parameters_from: null }]);
+  });
+
+  it('have names of the task, and no value besides', async () => {
+    const submit = (more: object) => service().submit(ada, { ...given, ...more });
+    await expect(submit({ parametersFrom: { pth: 'name' } })).rejects.toThrow("there is no parameter 'pth'");
+    await expect(submit({ parameters: { path: '/' } })).rejects.toThrow("parameter 'path' is given twice");
+  });
+
+  it('are shown by a preview as far as they are known, with who would reject them', async () => {
+    places = { a: 'taken', b: 'taken' };
+    labels = { a: { size: '7' }, b: { size: 'big' } };
+    const preview = async (parametersFrom: Record<string, string>) =>
+      (await service().preview({ ...given, parametersFrom })).targets.map(({ parametersFrom, wouldReject }) => [
+        parametersFrom,
+        wouldReject?.code,
+      ]);
+    expect(await preview({ count: 'label:size' })).toEqual([
+      [{ count: '7' }, undefined],
+      [{ count: 'big' }, 'PARAMETERS_INVALID'],
+    ]);
+    expect(await preview({ path: 'label:data-dir' })).toEqual([
+      [{}, 'REQUIREMENTS_NOT_MET'],
+      [{}, 'REQUIREMENTS_NOT_MET'],
+    ]);
+    outdated = 'a';
+    expect(await preview({ path: 'name' })).toEqual([
+      [{ path: 'a' }, 'AGENT_OUTDATED'],
+      [{ path: 'b' }, undefined],
+    ]);
   });
 });
 

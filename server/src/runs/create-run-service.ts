@@ -11,6 +11,7 @@ import type { DispatchDesk } from './desk.ts';
 import { initialState, isEnd, STATES } from './dispatch.ts';
 import type { RunHub } from './hub.ts';
 import type { AgentLines } from './lines.ts';
+import { foresee } from './parameters-from.ts';
 import { createRunReader } from './run-reader.ts';
 import type { RunService, RunSpec, RunView } from './run-service.ts';
 import type { NewDispatch, RunStore, TargetsHold } from './run-store.ts';
@@ -100,7 +101,7 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
   ): Promise<{ run: RunView; existing: boolean }> {
     const startedMs = clock.nowMs();
     const resolved = packs.resolve(spec.task);
-    const parametersJson = encodeParameters(resolved.validate(spec.parameters));
+    const parametersJson = encodeParameters(known(resolved, spec));
     const timeoutMs = inRange('timeout', spec.timeoutMs ?? resolved.task.timeoutMs, MIN_TIMEOUT_MS, MAX_TIMEOUT_MS);
     const ttlMs = inRange('time to live', spec.ttlMs ?? config.defaultTtlMs, 1, MAX_TTL_MS);
     const key = options.idempotencyKey;
@@ -117,6 +118,8 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
           ttlMs,
           spec.offline,
           options.retry?.of ?? null,
+          // As it was for a run without: its key may be older than this.
+          ...(spec.parametersFrom === undefined ? [] : [Object.entries(spec.parametersFrom).sort()]),
         ]),
       )
       .digest();
@@ -190,6 +193,7 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
       packDigest: stored.digest,
       taskName: task.name,
       parametersJson,
+      parametersFrom: spec.parametersFrom,
       timeoutMs,
       expiresAt: new Date(createdAt.getTime() + ttlMs),
     };
@@ -225,7 +229,7 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
       return undefined;
     }
     desk.opened(runId, dispatches.filter((d) => d.state !== 'rejected').length);
-    lines.sendTask({ runId, parameterBytes }, sent, encodeTasks([order], clock.now()));
+    lines.sendTask({ ...order, parameterBytes }, sent, encodeTasks([order], clock.now()));
     deps.observeSubmit?.(dispatches.length, (clock.nowMs() - request.startedMs) / 1000);
 
     // Those without room; and one that said Hello between the look at the lines and the commit found nothing then.
@@ -259,12 +263,13 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
 
     async preview(spec) {
       const resolved = packs.resolve(spec.task);
-      const parametersJson = encodeParameters(resolved.validate(spec.parameters));
+      const parameters = known(resolved, spec);
       const targets = await fitting(spec.targets, resolved);
       const held = await agents.packsOf(targets.map(({ candidate }) => candidate.id));
+      const foreseen = await foresee({ agents, lines }, resolved, spec, parameters);
       return {
         packVersion: resolved.stored.pack.version,
-        parametersJson,
+        parametersJson: encodeParameters(parameters),
         targets: targets.map(({ candidate, unfit }) => {
           const online = lines.isConnected(candidate.id);
           const pack = held.get(candidate.id)?.find((p) => p.digest.equals(resolved.stored.digest));
@@ -272,8 +277,9 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
             pack !== undefined && !pack.ready
               ? { code: 'PACK_NOT_HELD' as const, reason: `the agent refused the pack: ${pack.reason}` }
               : undefined;
+          const filled = foreseen.get(candidate.id);
           const { state, reasonCode, reason } = initialState(
-            { agentId: candidate.id, place: online ? 'taken' : 'offline', unfit: unfit ?? refused },
+            { agentId: candidate.id, place: online ? 'taken' : 'offline', unfit: unfit ?? refused ?? filled?.unfit },
             spec.offline,
           );
           return {
@@ -281,6 +287,7 @@ export function createRunService(deps: RunServiceDeps, config: { readonly defaul
             agentName: candidate.name,
             online,
             holdsPack: pack?.ready ?? false,
+            parametersFrom: filled?.texts ?? {},
             wouldReject: state === 'rejected' ? { code: reasonCode, reason } : undefined,
           };
         }),
@@ -354,6 +361,11 @@ function inMaintenance(id: string | undefined): Unfit | undefined {
 
 function idsIn(dispatches: readonly NewDispatch[], state: NewDispatch['state']): string[] {
   return dispatches.filter((d) => d.state === state).map((d) => d.agentId);
+}
+
+/** The parameters whose value is the same everywhere, with defaults. @throws OpenlineError PARAMETERS_INVALID */
+function known({ validate }: ResolvedTask, { parameters, parametersFrom }: RunSpec): Record<string, unknown> {
+  return validate(parameters, parametersFrom && Object.keys(parametersFrom));
 }
 
 function encodeParameters(parameters: Record<string, unknown>): string {

@@ -1,4 +1,5 @@
 import type { Place } from './dispatch.ts';
+import type { TaskOrder } from './wire.ts';
 
 /** The open lines, as runs see them. Implemented by the sessions. */
 export interface AgentLines {
@@ -18,10 +19,12 @@ export interface AgentLines {
    * Those that are not are left to their next Hello.
    */
   sendTask(
-    run: { readonly runId: string; readonly parameterBytes: number },
+    run: Pick<TaskOrder, 'runId' | 'parametersFrom'> & { readonly parameterBytes: number },
     agentIds: readonly string[],
     message: Buffer,
   ): void;
+  /** Whether an agent puts properties of its own into parameters. Unless it is connected and of an older version: as far as is known. */
+  fillsIn(agentId: string): boolean;
   /** Something is queued in the store for each of these: those that are connected get it as soon as they have room. */
   waiting(agentIds: readonly string[]): void;
   /** As sendTask, for what goes before tasks and output: cancellations, the wanted packs. */

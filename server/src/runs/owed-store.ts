@@ -111,11 +111,12 @@ export function createOwedStore(query: Query): OwedStore {
         pack_name: string;
         task_name: string;
         parameters: string;
+        parameters_from: Record<string, string> | null;
         timeout_ms: number;
         expires_at: Date;
       }>({
         name: 'orders',
-        text: 'select id, pack_digest, pack_name, task_name, parameters, timeout_ms, expires_at from runs where id = any($1)',
+        text: 'select id, pack_digest, pack_name, task_name, parameters, parameters_from, timeout_ms, expires_at from runs where id = any($1)',
         values: [runIds],
       });
       return rows.map((row) => ({
@@ -124,6 +125,7 @@ export function createOwedStore(query: Query): OwedStore {
         packName: row.pack_name,
         taskName: row.task_name,
         parametersJson: row.parameters,
+        parametersFrom: row.parameters_from ?? undefined,
         timeoutMs: row.timeout_ms,
         expiresAt: row.expires_at,
       }));

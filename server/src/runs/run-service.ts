@@ -1,11 +1,14 @@
 import type { Principal } from '../access/access.ts';
 import type { DispatchState } from './dispatch.ts';
+import type { ParametersFrom } from './wire.ts';
 
 export interface RunSpec {
   /** "pack/task" or "pack@version/task" */
   readonly task: string;
   readonly targets: string;
   readonly parameters: unknown;
+  /** Those that each agent puts in itself. */
+  readonly parametersFrom?: ParametersFrom | undefined;
   /** undefined: the task's own */
   readonly timeoutMs: number | undefined;
   /** undefined: the server's default */
@@ -62,6 +65,8 @@ export interface PreviewTarget {
   readonly agentName: string;
   readonly online: boolean;
   readonly holdsPack: boolean;
+  /** What the agent would put in, as far as is known here. */
+  readonly parametersFrom: Readonly<Record<string, string>>;
   /** undefined: it would run. */
   readonly wouldReject: { readonly code: string; readonly reason: string } | undefined;
 }

@@ -4,6 +4,7 @@ import { createQuery } from '../db/query.ts';
 import { type DispatchChange, FIRST_END, STATES } from './dispatch.ts';
 import { createOwedStore, type OwedStore } from './owed-store.ts';
 import { createRunQueries, type RunQueries } from './run-queries.ts';
+import type { ParametersFrom } from './wire.ts';
 
 /**
  * The one place that writes runs, dispatches and output. Every statement is set-based and prepared by name: these are the hot paths.
@@ -52,6 +53,7 @@ export interface NewRun {
   readonly packVersion: string;
   readonly taskName: string;
   readonly parametersJson: string;
+  readonly parametersFrom?: ParametersFrom | undefined;
   readonly timeoutMs: number;
   readonly ttlMs: number;
   readonly offline: 'fail' | 'wait';
@@ -140,8 +142,8 @@ export function createRunStore(pool: Pool): RunStore {
           required as (select * from unnest($27::text[], $28::text[]) as r(key, wanted)),
           run as (
             insert into runs (id, task, targets, pack_digest, pack_name, pack_version, task_name, parameters, timeout_ms, ttl_ms, offline,
-              requested_by, principal_id, idempotency_key, request_hash, retry_of, created_at, expires_at, target_count)
-            select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19
+              requested_by, principal_id, idempotency_key, request_hash, retry_of, created_at, expires_at, target_count, parameters_from)
+            select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $29::jsonb
             where not $26 or not exists (
               select from target t left join agents on agents.id = t.agent_id and agents.name = t.agent_name and agents.revoked_at is null
               where agents.id is null or exists (
@@ -189,11 +191,13 @@ export function createRunStore(pool: Pool): RunStore {
             targetCount: dispatches.length,
             // Not the values: the log is kept for ever.
             parametersSha256: createHash('sha256').update(run.parametersJson).digest('hex'),
+            parametersFrom: run.parametersFrom,
             retryOf: run.retryOf,
           }),
           ifTargets !== undefined,
           Object.keys(ifTargets?.requires ?? {}),
           Object.values(ifTargets?.requires ?? {}),
+          run.parametersFrom === undefined ? null : JSON.stringify(run.parametersFrom),
         ],
       });
       return rows.length === 1;

@@ -1,5 +1,8 @@
 import { ServerMessage, type Task } from '@openline/proto/agent';
 
+/** By the name of a parameter: which property of each target it is ("label:KEY", "fact:KEY" or "name"). */
+export type ParametersFrom = Readonly<Record<string, string>>;
+
 /** What a Task message is made of. */
 export interface TaskOrder {
   readonly runId: string;
@@ -7,6 +10,7 @@ export interface TaskOrder {
   readonly packDigest: Buffer;
   readonly taskName: string;
   readonly parametersJson: string;
+  readonly parametersFrom?: ParametersFrom | undefined;
   readonly timeoutMs: number;
   readonly expiresAt: Date;
 }
@@ -20,6 +24,7 @@ export function encodeTasks(orders: readonly TaskOrder[], now: Date): Buffer {
       packDigest: order.packDigest,
       taskName: order.taskName,
       parametersJson: order.parametersJson,
+      parametersFrom: order.parametersFrom ?? {},
       timeoutMs: order.timeoutMs,
       expiresInMs: BigInt(Math.max(0, order.expiresAt.getTime() - now.getTime())),
     }),

@@ -37,6 +37,9 @@ export const EVENTS_CAPABILITY = 'events';
 /** It sends output again that was dropped here for lack of room. */
 const OUTPUT_RESEND_CAPABILITY = 'output-resend';
 
+/** It puts properties of its own into parameters. */
+const PARAMETERS_FROM_CAPABILITY = 'parameters-from';
+
 /** gRPC's prefix of every message. */
 const PREFIX_BYTES = 5;
 
@@ -79,6 +82,10 @@ export class AgentSession {
   takesPolicy = false;
   /** It takes Trust. */
   takesTrust = false;
+  /** It puts properties of its own into parameters that name one, and takes PinnedLabels. */
+  fillsIn = false;
+  /** What its Welcome is to say of it; not kept longer. */
+  pinnedLabels: Readonly<Record<string, string>> | undefined;
   /** What the agent has in hand. */
   readonly load = new Load();
   /** What came of its output and is not committed. */
@@ -149,6 +156,7 @@ export class AgentSession {
         this.resendsOutput = kind.value.capabilities.includes(OUTPUT_RESEND_CAPABILITY);
         this.takesPolicy = kind.value.capabilities.includes(EVENTS_CAPABILITY);
         this.takesTrust = kind.value.capabilities.includes(TRUST_CAPABILITY);
+        this.fillsIn = kind.value.capabilities.includes(PARAMETERS_FROM_CAPABILITY);
         this.input({ kind: 'hello', protocolMin: kind.value.protocolMin, protocolMax: kind.value.protocolMax });
         break;
       case 'heartbeat':

@@ -37,7 +37,7 @@ beforeEach(() => {
           }));
       },
     },
-    send: (agentId, message) => void sent.push({ agentId, message }),
+    send: (agentId, _order, message) => void sent.push({ agentId, message }),
     onFailure: (_error, dispatches) => void failed.push(dispatches),
   });
 });

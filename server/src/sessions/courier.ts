@@ -1,11 +1,11 @@
 import type { Clock } from '../clock.ts';
 import type { Owed, OwedStore } from '../runs/owed-store.ts';
-import { encodeTasks } from '../runs/wire.ts';
+import { encodeTasks, type TaskOrder } from '../runs/wire.ts';
 
 export interface CourierDeps {
   readonly store: Pick<OwedStore, 'orders'>;
   readonly clock: Clock;
-  send(agentId: string, message: Buffer): void;
+  send(agentId: string, order: TaskOrder, message: Buffer): void;
   onFailure(error: unknown, dispatches: number): void;
 }
 
@@ -41,7 +41,7 @@ export function createCourier({
           const message = encodeTasks([order], clock.now());
           for (const agentId of targets.get(runId) ?? []) {
             if (++writes % WRITES_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
-            send(agentId, message);
+            send(agentId, order, message);
           }
         }
       } catch (error) {

@@ -71,6 +71,8 @@ export function frameDetail(kind: Kind): string {
       return `up to ${kind.value.seq}`;
     case 'policy':
       return `${kind.value.overrides.length} overrides`;
+    case 'pinnedLabels':
+      return abbreviate(Object.keys(kind.value.labels));
     case 'resetMonitor':
       return `${kind.value.packName}/${kind.value.monitorName} ${kind.value.instance}`.trimEnd();
     case 'trust':

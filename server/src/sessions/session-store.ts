@@ -1,3 +1,4 @@
+import { effectiveLabels } from '@openline/proto/properties';
 import type { Pool } from 'pg';
 import type { Attributes } from '../agents/selector.ts';
 import { createQuery } from '../db/query.ts';
@@ -21,6 +22,7 @@ export type Opened =
       readonly kind: 'opened';
       /** Its pinned labels included. */
       readonly agent: Attributes;
+      readonly pinnedLabels: Readonly<Record<string, string>>;
       readonly epoch: number;
       readonly journalReplaced: boolean;
       readonly sameProcess: boolean;
@@ -128,9 +130,10 @@ export function createSessionStore(
                 agent: {
                   id,
                   name: row.name,
-                  labels: { ...said.get(id)?.labels, ...row.pinned_labels },
+                  labels: effectiveLabels(said.get(id)?.labels ?? {}, row.pinned_labels),
                   facts: said.get(id)?.facts ?? {},
                 },
+                pinnedLabels: row.pinned_labels,
                 epoch: row.epoch,
                 journalReplaced: replacedIds.has(id),
                 sameProcess: before.get(id)?.instance_id === said.get(id)?.instanceId,

@@ -5,6 +5,7 @@ import type { AgentPolicy } from '../policy/policies.ts';
 import type { DispatchDesk } from '../runs/desk.ts';
 import type { DispatchChange } from '../runs/dispatch.ts';
 import type { OwedDispatch } from '../runs/owed-store.ts';
+import { encodeTasks } from '../runs/wire.ts';
 import type { Link } from './link.ts';
 import type { HelloRecord, PackStateRecord, SessionStore } from './session-store.ts';
 import { createSessions, type SessionsDeps } from './sessions.ts';
@@ -19,6 +20,16 @@ const owed = (over: Partial<OwedDispatch> = {}): OwedDispatch => ({
   expired: false,
   parameterBytes: 2,
   ...over,
+});
+
+const orderOf = (runId: string) => ({
+  runId,
+  packName: 'p',
+  packDigest: Buffer.alloc(32),
+  taskName: 't',
+  parametersJson: '{}',
+  timeoutMs: 1_000,
+  expiresAt: new Date(Date.now() + 60_000),
 });
 
 const aboutOf = (id: string) => ({ id, name: id, labels: {}, facts: {} });
@@ -52,7 +63,14 @@ function replica(given: { owed?: Partial<SessionsDeps['owed']>; store?: Partial<
       new Map(
         hellos.map(({ agentId }) => [
           agentId,
-          { kind: 'opened', agent: aboutOf(agentId), epoch: ++epoch, journalReplaced: false, sameProcess: false },
+          {
+            kind: 'opened',
+            agent: aboutOf(agentId),
+            pinnedLabels: { role: 'db' },
+            epoch: ++epoch,
+            journalReplaced: false,
+            sameProcess: false,
+          },
         ]),
       ),
     seen: nothing,
@@ -172,16 +190,7 @@ describe('when the database fails between the opening of a session and the look 
 
 describe('an agent that comes back', () => {
   const run = (i: number) => RUN.replace(/1$/, `${i}`);
-  const order = (runId: string) => ({
-    runId,
-    packName: 'p',
-    packDigest: Buffer.alloc(32),
-    taskName: 't',
-    parametersJson: '{}',
-    timeoutMs: 1_000,
-    expiresAt: new Date(Date.now() + 60_000),
-  });
-  const orders = async (runIds: readonly string[]) => runIds.map(order);
+  const orders = async (runIds: readonly string[]) => runIds.map(orderOf);
   const tasksIn = (heard: readonly NonNullable<ServerMessage['kind']>[]) =>
     heard.flatMap((kind) => (kind.$case === 'tasks' ? kind.value.tasks.map((task) => task.runId) : []));
 
@@ -269,6 +278,7 @@ describe('what an agent says of itself', () => {
               {
                 kind: 'opened',
                 agent: aboutOf(h.agentId),
+                pinnedLabels: {},
                 epoch: 1,
                 journalReplaced: false,
                 sameProcess: false,
@@ -285,6 +295,73 @@ describe('what an agent says of itself', () => {
     say({ $case: 'packStatus', value: { packs: [pack] } });
     await until(() => states.length > 0);
     expect(JSON.stringify([records, states])).not.toContain('\\u0000');
+  });
+});
+
+describe('the labels that are pinned to an agent', () => {
+  const capabilities = ['parameters-from'];
+  const pinned = (heard: readonly NonNullable<ServerMessage['kind']>[]) =>
+    heard.flatMap((kind) =>
+      kind.$case === 'welcome' ? [kind.value.pinnedLabels] : kind.$case === 'pinnedLabels' ? [kind.value.labels] : [],
+    );
+
+  it('are told with Welcome, and when they change', async () => {
+    const { connect, sessions } = replica();
+    const { heard } = connect('a', { capabilities });
+    await until(() => pinned(heard).length === 1);
+    sessions.pinnedChanged('a', { role: 'web' });
+    sessions.pinnedChanged('somebody else', { role: 'web' });
+    await until(() => pinned(heard).length === 2);
+    expect(pinned(heard)).toEqual([{ role: 'db' }, { role: 'web' }]);
+  });
+
+  it('are those of the change that came while its Hello was stored', async () => {
+    const { connect, sessions } = replica();
+    const { heard } = connect('a', { capabilities });
+    sessions.pinnedChanged('a', { role: 'web' });
+    await until(() => pinned(heard).length === 1);
+    expect(pinned(heard)).toEqual([{ role: 'web' }]);
+  });
+
+  it('are not told to one of an older version', async () => {
+    const { connect, sessions } = replica();
+    const { heard } = connect('a');
+    await until(() => pinned(heard).length === 1);
+    sessions.pinnedChanged('a', { role: 'web' });
+    expect(pinned(heard)).toEqual([{}]);
+  });
+});
+
+describe('a task whose parameters are of the target', () => {
+  const task = { ...orderOf('r'), parametersFrom: { path: 'label:data-dir' }, parameterBytes: 2 };
+  const message = encodeTasks([task], new Date());
+
+  it('goes to those that put them in, and ends as rejected at one of an older version', async () => {
+    const { connect, sessions, changes } = replica();
+    const able = connect('able', { capabilities: ['parameters-from'] });
+    const old = connect('old');
+    await until(() => sessions.count() === 2);
+    expect(['able', 'old', 'away'].map((id) => sessions.fillsIn(id))).toEqual([true, false, true]);
+    sessions.sendTask(task, ['able', 'old'], message);
+    await until(() => able.heard.some(({ $case }) => $case === 'tasks'));
+    expect(able.heard.at(-1)).toMatchObject({ value: { tasks: [{ parametersFrom: task.parametersFrom }] } });
+    expect(changes).toMatchObject([{ runId: 'r', agentId: 'old', state: 'rejected', reasonCode: 'AGENT_OUTDATED' }]);
+    sessions.sendTask({ runId: 'r2', parameterBytes: 2 }, ['old'], encodeTasks([orderOf('r2')], new Date()));
+    await until(() => old.heard.some(({ $case }) => $case === 'tasks'));
+  });
+
+  it('ends so also when it waited for an agent that comes back with an older version', async () => {
+    const open = [owed({ runId: 'r', agentId: 'old', state: 'sent' })];
+    const { connect, changes } = replica({
+      owed: {
+        openAt: async () => ({ open, waiting: [] }),
+        orders: async () => [task],
+      },
+    });
+    const { heard } = connect('old');
+    await until(() => changes.length === 1);
+    expect(changes).toMatchObject([{ runId: 'r', agentId: 'old', state: 'rejected', reasonCode: 'AGENT_OUTDATED' }]);
+    expect(heard.some(({ $case }) => $case === 'tasks')).toBe(false);
   });
 });
 

@@ -9,6 +9,8 @@ import type { Policies } from '../policy/policies.ts';
 import type { DispatchDesk } from '../runs/desk.ts';
 import type { AgentLines } from '../runs/lines.ts';
 import type { Owed, OwedStore } from '../runs/owed-store.ts';
+import { OUTDATED } from '../runs/parameters-from.ts';
+import type { TaskOrder } from '../runs/wire.ts';
 import { AgentSession, EVENTS_CAPABILITY, type SessionOwner } from './agent-session.ts';
 import { createArrivals } from './arrivals.ts';
 import { createCourier } from './courier.ts';
@@ -74,6 +76,8 @@ export interface Sessions extends AgentLines, Announcements {
   /** Called for every session that begins or ends, for those who look at one. */
   onChange(listener: (agentId: string) => void): void;
   close(agentId: string, code: CloseCode, why: string): void;
+  /** The labels that are held here of an agent, beyond what it says of itself, are others now. */
+  pinnedChanged(agentId: string, labels: Readonly<Record<string, string>>): void;
   /** Says again what connected agents have not answered. */
   deliver(owed: readonly Owed[]): void;
   /** A dispatch has ended, and that is committed. */
@@ -85,6 +89,8 @@ export interface Sessions extends AgentLines, Announcements {
   drain(spreadMs: number): void;
   stop(): Promise<void>;
 }
+
+type Handed = Pick<TaskOrder, 'runId' | 'parametersFrom'>;
 
 const GREETING_MS = 15_000;
 const QUEUE_LIMIT_BYTES = 16 * 1024 * 1024;
@@ -161,7 +167,9 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
         heartbeatIntervalMs: policy.heartbeat.intervalMs,
         outputWindowBytes,
         serverUnixMs: BigInt(clock.now().getTime()),
+        pinnedLabels: (session.fillsIn ? session.pinnedLabels : undefined) ?? {},
       };
+      session.pinnedLabels = undefined;
       session.send(encode({ kind: { $case: 'welcome', value } }), 'control');
       // Before the packs: those that it holds are to be watched with what overrides make of them.
       if (session.takesPolicy) session.send(policy.message, 'control');
@@ -253,6 +261,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     }
     const { agent } = opened;
     opening.set(session, agent);
+    // One that changed meanwhile is newer.
+    session.pinnedLabels ??= opened.pinnedLabels;
     session.policy = deps.policies.of(agent);
     openedEpochs.set(session, opened.epoch);
     session.sameProcess = opened.sameProcess;
@@ -264,7 +274,10 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
   const courier = createCourier({
     store: deps.owed,
     clock,
-    send: (agentId, message) => ready(agentId)?.send(message, 'bulk'),
+    send(agentId, order, message) {
+      const session = ready(agentId);
+      if (session !== undefined) handTo(session, order, message);
+    },
     onFailure: (error, dispatches) =>
       log.error({ error: String(error), dispatches }, 'what is owed cannot be read; it is said again'),
   });
@@ -292,6 +305,12 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     onFailure: (error, pending) => log.error({ error: String(error), pending }, 'ended sessions cannot be stored'),
     commit: (sessions) => store.ended(sessions, clock.now()),
   });
+
+  /** Ends it instead where the agent would run it without a part of its parameters. */
+  function handTo(session: AgentSession, { runId, parametersFrom }: Handed, message: Buffer): void {
+    if (parametersFrom === undefined || session.fillsIn) session.send(message, 'bulk');
+    else desk.change({ ...OUTDATED, runId, agentId: session.agentId, epoch: 0, endedAt: clock.now() });
+  }
 
   function ready(agentId: string): AgentSession | undefined {
     const session = holders.get(agentId);
@@ -332,12 +351,14 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     release(runId, agentIds) {
       for (const agentId of agentIds) pacer.ended(runId, agentId);
     },
-    sendTask({ runId, parameterBytes }, agentIds, message) {
+    fillsIn: (agentId) => ready(agentId)?.fillsIn !== false,
+    sendTask(run, agentIds, message) {
+      const { runId, parameterBytes } = run;
       stages.sent(runId, clock.nowMs());
       downlink.each(agentIds, (session) => {
         // Its place was taken in the session before, when it reconnected since.
         session.load.add(runId, parameterBytes);
-        session.send(message, 'bulk');
+        handTo(session, run, message);
       });
     },
     waiting(agentIds) {
@@ -348,6 +369,12 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     onChange: (listener) => listeners.push(listener),
     close(agentId, code, why) {
       holders.get(agentId)?.input({ kind: 'close', code, why });
+    },
+    pinnedChanged(agentId, labels) {
+      const session = holders.get(agentId);
+      if (session?.fillsIn !== true) return;
+      if (session.state.kind !== 'ready') session.pinnedLabels = labels;
+      else session.send(encode({ kind: { $case: 'pinnedLabels', value: { labels: { ...labels } } } }), 'control');
     },
     deliver(owed) {
       void courier(

@@ -2,10 +2,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import type { PackTask, Runner } from '@openline/packs';
+import { coerceSome, type PackTask, type Runner } from '@openline/packs';
 import { OutputStream, type Task, type TaskOutput, type TaskReports, TaskResult } from '@openline/proto/agent';
 import { OpenlineError } from '@openline/proto/errors';
-import type { TaskLookup } from '../../packs/library.ts';
+import type { ReadyTask, TaskLookup } from '../../packs/library.ts';
 import type { EngineLog } from '../clock.ts';
 import type { TaskEngine, Uplink } from '../engine.ts';
 import { createTaskEngine, type TaskEngineConfig, type TaskEngineDeps } from '../task-engine.ts';
@@ -50,11 +50,12 @@ export function shell(script: string, more: Partial<PackTask> = {}): PackTask {
 
 export const ping = packTask('ping', { kind: 'builtin', name: 'ping' });
 
+/** Takes any parameters; those that are text still are whole numbers where the schema says so. */
 export function ready(task: PackTask, scriptPath?: string): TaskLookup {
-  const validate = (parameters: unknown): Record<string, unknown> => {
+  const validate: ReadyTask['validate'] = (parameters, asText = []) => {
     if (typeof parameters !== 'object' || parameters === null)
       throw new OpenlineError('PARAMETERS_INVALID', 'no object');
-    return { ...parameters };
+    return coerceSome(task, parameters, asText);
   };
   return { kind: 'ready', ready: { packName: 'test', packVersion: '1.0.0', task, scriptPath, validate } };
 }
@@ -66,6 +67,7 @@ export function offerOf(runId: string, taskName = 'shell', more: Partial<Task> =
     packDigest: Buffer.alloc(32),
     taskName,
     parametersJson: '{}',
+    parametersFrom: {},
     timeoutMs: 20_000,
     expiresInMs: 60_000n,
     ...more,

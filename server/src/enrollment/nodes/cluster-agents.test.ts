@@ -28,6 +28,7 @@ async function setUp() {
   const errors: object[] = [];
   const existing = new Set<string>();
   const failures: Error[] = [];
+  const labelled: string[] = [];
   const agents = createClusterAgents({
     db: db.kysely,
     cluster: 'local',
@@ -40,6 +41,7 @@ async function setUp() {
       if (failure !== undefined) throw failure;
       return !existing.has(name);
     },
+    labelled: (id, { zone }) => void labelled.push(`${id} is in ${zone}`),
     async revoke(id, why) {
       revoked.push(why);
       await db.pool.query('update agents set revoked_at = now() where id = $1', [id]);
@@ -50,7 +52,7 @@ async function setUp() {
     nodes.set(name.toUpperCase(), { uid: name.toUpperCase(), name, labels });
   const labelsOf = async (name: string) =>
     (await db.pool.query('select pinned_labels from agents where id = $1', [name])).rows[0]?.pinned_labels;
-  return { agents, nodes, set, existing, asked, revoked, errors, failures, labelsOf };
+  return { agents, nodes, set, existing, asked, revoked, errors, failures, labelled, labelsOf };
 }
 
 describe('agents of a cluster', () => {
@@ -63,6 +65,8 @@ describe('agents of a cluster', () => {
     s.agents.wake();
     await expect.poll(() => s.labelsOf('c')).toEqual({ 'openline.dev/cluster': 'local' });
     expect(await s.labelsOf('d')).toEqual({});
+    // Once for each change.
+    expect(s.labelled).toEqual(['a is in a', 'b is in b', 'c is in c', 'c is in undefined']);
     expect(s.revoked).toEqual([]);
   });
 

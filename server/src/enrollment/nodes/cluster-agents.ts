@@ -15,6 +15,8 @@ export interface ClusterAgentsDeps {
   /** Asks the cluster itself: an agent may have enrolled before its node was heard of here. */
   isGone(name: string, uid: string): Promise<boolean>;
   revoke(agentId: string, why: string): Promise<unknown>;
+  /** Its labels are committed. */
+  labelled(agentId: string, labels: Readonly<Record<string, string>>): void;
 }
 
 export interface ClusterAgents {
@@ -53,6 +55,7 @@ export function createClusterAgents(deps: ClusterAgentsDeps): ClusterAgents {
         .set({ pinned_labels: JSON.stringify(labels) })
         .where('id', '=', id)
         .execute();
+      deps.labelled(id, labels);
     }
   }
 

@@ -24,6 +24,7 @@ function setUp() {
     onRevoked: async (id, reason) => void ended.push(`${id}: ${reason}`),
   });
   const revoke = (id: string, why: string) => agents.revoke({ name: 'kubernetes' }, id, why);
+  const labelled: string[] = [];
   const ttls: (number | undefined)[] = [];
   const ca = {
     async issueForAgent(_csr: Uint8Array, id: string, ttlMs?: number) {
@@ -45,6 +46,7 @@ function setUp() {
       },
       labelsOf: ({ nodeUid }) => labels.get(nodeUid),
       replaced: revoke,
+      labelled: (id, { zone }) => void labelled.push(`${id} is in ${zone}`),
     },
     { ownCluster: 'local', certificateTtlMs: HOUR_MS },
   );
@@ -57,7 +59,7 @@ function setUp() {
         .orderBy('name')
         .execute()
     ).map((row) => [row.name, row.node_uid, row.pinned_labels]);
-  return { enrollNode, labels, ended, agents, living, audit, ttls, revoke };
+  return { enrollNode, labels, ended, agents, living, audit, ttls, labelled, revoke };
 }
 const CSR = new Uint8Array();
 
@@ -70,6 +72,8 @@ describe('the agent of a node', () => {
     expect(second.agentId).toBe(first.agentId);
     expect(first).toMatchObject({ agentId: agentIdOfNode('local', 'u-1'), agentName: 'worker-1' });
     expect(s.ttls).toEqual([HOUR_MS, HOUR_MS]);
+    const { agentId } = first;
+    expect(s.labelled).toEqual([`${agentId} is in a`, `${agentId} is in a`]);
     expect(await s.living()).toEqual([['worker-1', 'u-1', { zone: 'a', 'openline.dev/cluster': 'local' }]]);
   });
 

@@ -17,6 +17,8 @@ export interface NodeEnrollmentDeps {
   labelsOf(node: NodeIdentity): Readonly<Record<string, string>> | undefined;
   /** A node of this name was made anew: the agent of the one before is revoked. */
   replaced(agentId: string, why: string): Promise<unknown>;
+  /** What the agent of a node is labelled with is committed. */
+  labelled(agentId: string, labels: Readonly<Record<string, string>>): void;
 }
 
 export interface NodeEnrollmentConfig {
@@ -62,8 +64,9 @@ export function createNodeEnrollment(deps: NodeEnrollmentDeps, config: NodeEnrol
     await makeWay(node, agentId, name);
     const issued = await ca.issueForAgent(csrDer, agentId, config.certificateTtlMs);
     const labels = deps.labelsOf(node);
-    const pinned = JSON.stringify(pinnedLabels(labels ?? {}, node.cluster));
-    return db.transaction().execute(async (tx) => {
+    const pinnedNow = pinnedLabels(labels ?? {}, node.cluster);
+    const pinned = JSON.stringify(pinnedNow);
+    const enrolled = await db.transaction().execute(async (tx) => {
       const made = await tx
         .insertInto('agents')
         .values({
@@ -103,6 +106,9 @@ export function createNodeEnrollment(deps: NodeEnrollmentDeps, config: NodeEnrol
       if (known.revoked_at !== null) throw revoked(node, agentId, known.revoked_reason);
       return { agentId, agentName: known.name, ...issued };
     });
+    // It may be connected: it proves its node anew over the line that it has.
+    if (labels !== undefined) deps.labelled(agentId, pinnedNow);
+    return enrolled;
   };
 }
 

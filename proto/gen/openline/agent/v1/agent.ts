@@ -537,6 +537,7 @@ export interface ServerMessage {
     | { $case: "policy"; value: Policy }
     | { $case: "resetMonitor"; value: ResetMonitor }
     | { $case: "trust"; value: Trust }
+    | { $case: "pinnedLabels"; value: PinnedLabels }
     | undefined;
 }
 
@@ -552,6 +553,26 @@ export interface Welcome {
   /** How many bytes of output may be under way, not yet acknowledged, over all dispatches of this agent. */
   outputWindowBytes: number;
   serverUnixMs: bigint;
+  /** As PinnedLabels, from the beginning. Only to agents with the capability "parameters-from". */
+  pinnedLabels: { [key: string]: string };
+}
+
+export interface Welcome_PinnedLabelsEntry {
+  key: string;
+  value: string;
+}
+
+/**
+ * What the server holds of the agent beyond what it said of itself: labels of its join token, or of its Kubernetes node. They go before its
+ * own. Complete each time; sent when they change, to agents with the capability "parameters-from".
+ */
+export interface PinnedLabels {
+  labels: { [key: string]: string };
+}
+
+export interface PinnedLabels_LabelsEntry {
+  key: string;
+  value: string;
 }
 
 /** Only to agents with the capability "trust". */
@@ -586,6 +607,17 @@ export interface Task {
   timeoutMs: number;
   /** It must not start later than this after it was sent, milliseconds. Relative, so that clocks need not agree. */
   expiresInMs: bigint;
+  /**
+   * By the name of a parameter, which parameters_json then lacks: "label:KEY", "fact:KEY" or "name". The agent puts its own value in, converts
+   * that text to the type of the parameter, and rejects the task when it has no such property. Only to agents with the capability
+   * "parameters-from". In an agent's journal its value stands in parameters_json already, as text.
+   */
+  parametersFrom: { [key: string]: string };
+}
+
+export interface Task_ParametersFromEntry {
+  key: string;
+  value: string;
 }
 
 export interface Cancel {
@@ -4304,6 +4336,9 @@ export const ServerMessage: MessageFns<ServerMessage> = {
       case "trust":
         Trust.encode(message.kind.value, writer.uint32(114).fork()).join();
         break;
+      case "pinnedLabels":
+        PinnedLabels.encode(message.kind.value, writer.uint32(122).fork()).join();
+        break;
     }
     return writer;
   },
@@ -4433,6 +4468,14 @@ export const ServerMessage: MessageFns<ServerMessage> = {
             message.kind = { $case: "trust", value: Trust.decode(reader, reader.uint32()) };
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.kind = { $case: "pinnedLabels", value: PinnedLabels.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4535,6 +4578,12 @@ export const ServerMessage: MessageFns<ServerMessage> = {
         }
         break;
       }
+      case "pinnedLabels": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "pinnedLabels", value: PinnedLabels.fromPartial(object.kind.value) };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -4550,6 +4599,7 @@ function createBaseWelcome(): Welcome {
     heartbeatIntervalMs: 0,
     outputWindowBytes: 0,
     serverUnixMs: 0n,
+    pinnedLabels: {},
   };
 }
 
@@ -4585,6 +4635,9 @@ export const Welcome: MessageFns<Welcome> = {
       }
       writer.uint32(64).int64(message.serverUnixMs);
     }
+    globalThis.Object.entries(message.pinnedLabels).forEach(([key, value]: [string, string]) => {
+      Welcome_PinnedLabelsEntry.encode({ key: key as any, value }, writer.uint32(74).fork()).join();
+    });
     return writer;
   },
 
@@ -4665,6 +4718,17 @@ export const Welcome: MessageFns<Welcome> = {
             message.serverUnixMs = reader.int64() as bigint;
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            const entry9 = Welcome_PinnedLabelsEntry.decode(reader, reader.uint32());
+            if (entry9.value !== undefined) {
+              message.pinnedLabels[entry9.key] = entry9.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4694,6 +4758,215 @@ export const Welcome: MessageFns<Welcome> = {
     message.serverUnixMs = (object.serverUnixMs !== undefined && object.serverUnixMs !== null)
       ? BigInt(object.serverUnixMs)
       : 0n;
+    message.pinnedLabels = (globalThis.Object.entries(object.pinnedLabels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseWelcome_PinnedLabelsEntry(): Welcome_PinnedLabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const Welcome_PinnedLabelsEntry: MessageFns<Welcome_PinnedLabelsEntry> = {
+  encode(message: Welcome_PinnedLabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Welcome_PinnedLabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWelcome_PinnedLabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Welcome_PinnedLabelsEntry>): Welcome_PinnedLabelsEntry {
+    return Welcome_PinnedLabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Welcome_PinnedLabelsEntry>): Welcome_PinnedLabelsEntry {
+    const message = createBaseWelcome_PinnedLabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBasePinnedLabels(): PinnedLabels {
+  return { labels: {} };
+}
+
+export const PinnedLabels: MessageFns<PinnedLabels> = {
+  encode(message: PinnedLabels, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      PinnedLabels_LabelsEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PinnedLabels {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePinnedLabels();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = PinnedLabels_LabelsEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.labels[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PinnedLabels>): PinnedLabels {
+    return PinnedLabels.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PinnedLabels>): PinnedLabels {
+    const message = createBasePinnedLabels();
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBasePinnedLabels_LabelsEntry(): PinnedLabels_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const PinnedLabels_LabelsEntry: MessageFns<PinnedLabels_LabelsEntry> = {
+  encode(message: PinnedLabels_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PinnedLabels_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePinnedLabels_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PinnedLabels_LabelsEntry>): PinnedLabels_LabelsEntry {
+    return PinnedLabels_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PinnedLabels_LabelsEntry>): PinnedLabels_LabelsEntry {
+    const message = createBasePinnedLabels_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -4911,6 +5184,7 @@ function createBaseTask(): Task {
     parametersJson: "",
     timeoutMs: 0,
     expiresInMs: 0n,
+    parametersFrom: {},
   };
 }
 
@@ -4940,6 +5214,9 @@ export const Task: MessageFns<Task> = {
       }
       writer.uint32(56).uint64(message.expiresInMs);
     }
+    globalThis.Object.entries(message.parametersFrom).forEach(([key, value]: [string, string]) => {
+      Task_ParametersFromEntry.encode({ key: key as any, value }, writer.uint32(66).fork()).join();
+    });
     return writer;
   },
 
@@ -5012,6 +5289,17 @@ export const Task: MessageFns<Task> = {
             message.expiresInMs = reader.uint64() as bigint;
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            const entry8 = Task_ParametersFromEntry.decode(reader, reader.uint32());
+            if (entry8.value !== undefined) {
+              message.parametersFrom[entry8.key] = entry8.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5038,6 +5326,82 @@ export const Task: MessageFns<Task> = {
     message.expiresInMs = (object.expiresInMs !== undefined && object.expiresInMs !== null)
       ? BigInt(object.expiresInMs)
       : 0n;
+    message.parametersFrom = (globalThis.Object.entries(object.parametersFrom ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseTask_ParametersFromEntry(): Task_ParametersFromEntry {
+  return { key: "", value: "" };
+}
+
+export const Task_ParametersFromEntry: MessageFns<Task_ParametersFromEntry> = {
+  encode(message: Task_ParametersFromEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Task_ParametersFromEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTask_ParametersFromEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Task_ParametersFromEntry>): Task_ParametersFromEntry {
+    return Task_ParametersFromEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Task_ParametersFromEntry>): Task_ParametersFromEntry {
+    const message = createBaseTask_ParametersFromEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };

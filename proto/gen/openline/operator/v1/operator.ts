@@ -136,6 +136,13 @@ export interface RunSpec {
   ttlMs: bigint;
   /** Unspecified: fail. */
   offline: OfflinePolicy;
+  /** Parameters that each agent puts in itself, by name: "label:KEY", "fact:KEY" or "name". None of them stands in parameters_json, too. */
+  parametersFrom: { [key: string]: string };
+}
+
+export interface RunSpec_ParametersFromEntry {
+  key: string;
+  value: string;
 }
 
 export interface SubmitRunRequest {
@@ -174,6 +181,13 @@ export interface PreviewTarget {
   /** Empty when it would run; otherwise why it would be rejected. */
   wouldRejectCode: string;
   wouldRejectReason: string;
+  /** What the agent would put in for RunSpec.parameters_from, as far as the server knows: text, by the name of the parameter. */
+  parametersFrom: { [key: string]: string };
+}
+
+export interface PreviewTarget_ParametersFromEntry {
+  key: string;
+  value: string;
 }
 
 export interface Run {
@@ -591,7 +605,7 @@ export interface ListAuditResponse {
 }
 
 function createBaseRunSpec(): RunSpec {
-  return { task: "", targets: "", parametersJson: "", timeoutMs: 0, ttlMs: 0n, offline: 0 };
+  return { task: "", targets: "", parametersJson: "", timeoutMs: 0, ttlMs: 0n, offline: 0, parametersFrom: {} };
 }
 
 export const RunSpec: MessageFns<RunSpec> = {
@@ -617,6 +631,9 @@ export const RunSpec: MessageFns<RunSpec> = {
     if (message.offline !== 0) {
       writer.uint32(48).int32(message.offline);
     }
+    globalThis.Object.entries(message.parametersFrom).forEach(([key, value]: [string, string]) => {
+      RunSpec_ParametersFromEntry.encode({ key: key as any, value }, writer.uint32(58).fork()).join();
+    });
     return writer;
   },
 
@@ -681,6 +698,17 @@ export const RunSpec: MessageFns<RunSpec> = {
             message.offline = reader.int32() as any;
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            const entry7 = RunSpec_ParametersFromEntry.decode(reader, reader.uint32());
+            if (entry7.value !== undefined) {
+              message.parametersFrom[entry7.key] = entry7.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -704,6 +732,82 @@ export const RunSpec: MessageFns<RunSpec> = {
     message.timeoutMs = object.timeoutMs ?? 0;
     message.ttlMs = (object.ttlMs !== undefined && object.ttlMs !== null) ? BigInt(object.ttlMs) : 0n;
     message.offline = object.offline ?? 0;
+    message.parametersFrom = (globalThis.Object.entries(object.parametersFrom ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseRunSpec_ParametersFromEntry(): RunSpec_ParametersFromEntry {
+  return { key: "", value: "" };
+}
+
+export const RunSpec_ParametersFromEntry: MessageFns<RunSpec_ParametersFromEntry> = {
+  encode(message: RunSpec_ParametersFromEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunSpec_ParametersFromEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunSpec_ParametersFromEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RunSpec_ParametersFromEntry>): RunSpec_ParametersFromEntry {
+    return RunSpec_ParametersFromEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RunSpec_ParametersFromEntry>): RunSpec_ParametersFromEntry {
+    const message = createBaseRunSpec_ParametersFromEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -989,7 +1093,15 @@ export const PreviewRunResponse: MessageFns<PreviewRunResponse> = {
 };
 
 function createBasePreviewTarget(): PreviewTarget {
-  return { agentId: "", agentName: "", online: false, holdsPack: false, wouldRejectCode: "", wouldRejectReason: "" };
+  return {
+    agentId: "",
+    agentName: "",
+    online: false,
+    holdsPack: false,
+    wouldRejectCode: "",
+    wouldRejectReason: "",
+    parametersFrom: {},
+  };
 }
 
 export const PreviewTarget: MessageFns<PreviewTarget> = {
@@ -1012,6 +1124,9 @@ export const PreviewTarget: MessageFns<PreviewTarget> = {
     if (message.wouldRejectReason !== "") {
       writer.uint32(50).string(message.wouldRejectReason);
     }
+    globalThis.Object.entries(message.parametersFrom).forEach(([key, value]: [string, string]) => {
+      PreviewTarget_ParametersFromEntry.encode({ key: key as any, value }, writer.uint32(58).fork()).join();
+    });
     return writer;
   },
 
@@ -1076,6 +1191,17 @@ export const PreviewTarget: MessageFns<PreviewTarget> = {
             message.wouldRejectReason = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            const entry7 = PreviewTarget_ParametersFromEntry.decode(reader, reader.uint32());
+            if (entry7.value !== undefined) {
+              message.parametersFrom[entry7.key] = entry7.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1099,6 +1225,82 @@ export const PreviewTarget: MessageFns<PreviewTarget> = {
     message.holdsPack = object.holdsPack ?? false;
     message.wouldRejectCode = object.wouldRejectCode ?? "";
     message.wouldRejectReason = object.wouldRejectReason ?? "";
+    message.parametersFrom = (globalThis.Object.entries(object.parametersFrom ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBasePreviewTarget_ParametersFromEntry(): PreviewTarget_ParametersFromEntry {
+  return { key: "", value: "" };
+}
+
+export const PreviewTarget_ParametersFromEntry: MessageFns<PreviewTarget_ParametersFromEntry> = {
+  encode(message: PreviewTarget_ParametersFromEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PreviewTarget_ParametersFromEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePreviewTarget_ParametersFromEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PreviewTarget_ParametersFromEntry>): PreviewTarget_ParametersFromEntry {
+    return PreviewTarget_ParametersFromEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PreviewTarget_ParametersFromEntry>): PreviewTarget_ParametersFromEntry {
+    const message = createBasePreviewTarget_ParametersFromEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
