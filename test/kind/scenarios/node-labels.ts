@@ -24,6 +24,20 @@ export const nodeLabels: Scenario = {
           await expectRunOn(stage, `${LABEL}=of-${node}`, [node]);
         }
       }),
+      step(
+        'a parameter that is the label of the node has its value there, and another one once that is another',
+        async () => {
+          const echoed = async () => {
+            const run = await release.begin`utility/echo --on ${LABEL} --param-from ${`text=label:${LABEL}`}`;
+            return (await release.ended(run)).dispatches.map(({ agent, stdout = '' }) => `${agent}: ${stdout.trim()}`);
+          };
+          const of = (prefix: string) => workers.map((node) => `${node}: ${prefix}-${node}`);
+          expectSame('what was put in', await echoed(), of('of'));
+          for (const node of workers) await cluster.kubectl`label node ${node} ${LABEL}=now-${node} --overwrite`;
+          for (const node of workers) await selects(stage, `${LABEL}=now-${node}`, [node]);
+          expectSame('what was put in then', await echoed(), of('now'));
+        },
+      ),
       step('labels that Kubernetes itself gives work as well', async () => {
         await expectRunOn(stage, '!node-role.kubernetes.io/control-plane', workers);
         await expectRunOn(stage, `kubernetes.io/hostname=${workers[0]}`, workers.slice(0, 1));
