@@ -56,7 +56,10 @@ async function printWatches(client: OperatorClient, asked: Asked, flags: OutputF
   const watches = await readWatches(client, asked);
   if (flags.output !== 'table') await printItems(io, flags.output, watches);
   else if (watches.length > 0) printLines(io, renderWatches(watches, asked.agent !== '', io.out.screen()));
-  else io.err.write(`no pack has such a ${asked.kind}\n→ \`openline packs list\` shows the packs\n`);
+  else
+    io.err.write(
+      `${asked.watch === '' ? 'no pack has' : `the pack ${asked.watch} has no`} ${asked.kind}s\n→ \`openline packs list\` shows the packs\n`,
+    );
   return EXIT.ok;
 }
 
@@ -116,7 +119,10 @@ export function listMonitors(
 /** Of one agent also the monitors that have no state there, and why. */
 async function othersOf(client: OperatorClient, agent: string, watch: string, shown: readonly MonitorView[]) {
   const known = new Set(shown.map(({ monitor }) => monitor));
-  return (await readWatches(client, { kind: 'monitor', agent, watch })).filter(({ name }) => !known.has(name));
+  const asked = (name: string) => watch === '' || name === watch || name.startsWith(`${watch}/`);
+  // All of them: a pack that is gone, and has left states behind, is no mistake here.
+  const watches = await readWatches(client, { kind: 'monitor', agent, watch: '' });
+  return watches.filter(({ name }) => asked(name) && !known.has(name));
 }
 
 function statesOf(text: string | undefined) {

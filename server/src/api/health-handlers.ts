@@ -138,6 +138,8 @@ export function watchHandlers({ agents, health }: HealthDeps): Handlers<typeof W
     async listMonitorStates(request) {
       const { limit, pageToken, ...filter } = readRequest(ListMonitors, request);
       const found = await health.monitors.list(filter, { limit, pageToken });
+      // Only then: a state may outlast the monitor in its pack.
+      if (found.monitors.length === 0) await health.watches.list({ kind: 'monitor', watch: filter.monitor }, undefined);
       return {
         monitors: found.monitors.map((monitor) => withLine(monitor, health.lines)),
         nextPageToken: found.nextPageToken,
@@ -147,8 +149,7 @@ export function watchHandlers({ agents, health }: HealthDeps): Handlers<typeof W
       const { agent: ref, monitor: ofPack, instance } = readRequest(Reset, request);
       const agent = await agents.get(ref);
       const [pack = '', monitor = ''] = ofPack.split('/');
-      const known = await health.watches.list({ kind: 'monitor', watch: ofPack }, undefined);
-      if (known.length === 0) throw new OpenlineError('WATCH_UNKNOWN', `no pack has a monitor «${ofPack}»`);
+      await health.watches.list({ kind: 'monitor', watch: ofPack }, undefined); // refuses what is not there
       const done = await health.resets.request(principal, {
         agentId: agent.id,
         agentName: agent.name,

@@ -35,8 +35,16 @@ monitors:
       warning: sample.status > settings.warning_percent
 `;
 
-const stored = (): StoredPack => {
-  const pack = parsePack(Buffer.from(PACK), 'test.yaml');
+const TASKS_ONLY = `
+apiVersion: openline.dev/v1
+kind: Pack
+metadata: {name: tasks-only, version: 1.0.0, title: Tasks}
+tasks:
+  nothing: {title: Nothing, run: {builtin: ping}}
+`;
+
+const stored = (yaml: string): StoredPack => {
+  const pack = parsePack(Buffer.from(yaml), 'test.yaml');
   return {
     pack,
     digest: Buffer.alloc(32),
@@ -48,7 +56,7 @@ const stored = (): StoredPack => {
     wanted: true,
   };
 };
-const packs = { wanted: () => [stored()] };
+const packs = { wanted: () => [stored(PACK), stored(TASKS_ONLY)] };
 const web1: Attributes = { id: '1', name: 'web-1', labels: { role: 'web' }, facts: { os: 'linux' } };
 const winter: Attributes = { ...web1, id: '2', name: 'winter', facts: { os: 'windows' } };
 
@@ -78,7 +86,20 @@ describe('the rules and monitors there are', () => {
       ['monitor', 'linux/disk', false, 0],
     ]);
     expect(await r.list({ kind: 'monitor', watch: 'linux' }, undefined)).toHaveLength(1);
-    expect(await r.list({ kind: 'rule', watch: 'linux/disk' }, undefined)).toEqual([]);
+  });
+  it('are nothing where their pack has none, and a refusal where the name is wrong', async () => {
+    const { reader: r } = reader({});
+    const list = (kind: 'rule' | 'monitor', watch: string) => r.list({ kind, watch }, undefined);
+    expect(await list('rule', 'tasks-only')).toEqual([]);
+    await expect(list('rule', 'linx')).rejects.toMatchObject({ code: 'PACK_UNKNOWN' });
+    await expect(list('rule', 'linx')).rejects.toThrow("there is no pack «linx»; did you mean 'linux'?");
+    await expect(list('rule', 'oom')).rejects.toThrow("no pack «oom»; did you mean 'linux/oom'?");
+    await expect(list('monitor', 'linux/dsik')).rejects.toThrow(
+      "no pack has a monitor «linux/dsik»; did you mean 'linux/disk'?",
+    );
+    await expect(list('rule', 'linux/disk')).rejects.toThrow('no pack has a rule «linux/disk»: it is a monitor');
+    await expect(list('rule', 'linux/')).rejects.toMatchObject({ code: 'WATCH_UNKNOWN' });
+    await expect(r.explain('oom', web1)).rejects.toThrow("rule or monitor «oom»; did you mean 'linux/oom'?");
   });
   it('hold on an agent as overrides and what it has say', async () => {
     const { reader: r } = reader({

@@ -45,7 +45,10 @@ export interface WatchFilter {
 
 /** What rules and monitors there are, and what holds of them on an agent. */
 export interface WatchReader {
-  /** @param agent undefined: as the packs have them */
+  /**
+   * @param agent undefined: as the packs have them
+   * @throws OpenlineError PACK_UNKNOWN, WATCH_UNKNOWN when the filter names what is not there
+   */
   list(filter: WatchFilter, agent: Attributes | undefined): Promise<WatchView[]>;
   /** @throws OpenlineError WATCH_UNKNOWN */
   explain(watch: string, agent: Attributes): Promise<WatchExplanation>;
@@ -95,6 +98,29 @@ export function createWatchReader({ packs, policies }: WatchReaderDeps): WatchRe
       .filter(({ watch }) => wantedName === undefined || watch.name === wantedName);
   }
 
+  /** A name that is not there is a mistake of whoever asks; a pack without any is not. */
+  function named(filter: WatchFilter): Found[] {
+    const found = all(filter);
+    if (found.length > 0 || filter.watch === '') return found;
+    if (filter.watch.includes('/')) throw unknown(filter);
+    const names = wanted().map(({ name }) => name);
+    if (names.includes(filter.watch)) return [];
+    const hint = didYouMean(filter.watch, names) || suggestion(filter);
+    throw new OpenlineError('PACK_UNKNOWN', `there is no pack «${filter.watch}»${hint}`);
+  }
+
+  function unknown({ kind, watch }: WatchFilter): OpenlineError {
+    const other = all({ kind: undefined, watch })[0]?.view.kind;
+    const hint = watch.includes('/') && other !== undefined ? `: it is a ${other}` : suggestion({ kind, watch });
+    return new OpenlineError('WATCH_UNKNOWN', `no pack has a ${kind ?? 'rule or monitor'} «${watch}»${hint}`);
+  }
+
+  /** Also of a name that was given without its pack. */
+  function suggestion({ kind, watch }: WatchFilter): string {
+    const known = all({ kind, watch: '' }).map(({ view }) => view.name);
+    return didYouMean(known.find((name) => name.endsWith(`/${watch}`)) ?? watch, known);
+  }
+
   /** As the agent itself works it out, with the same code. */
   async function onAgent(agent: Attributes, only: readonly Pack[], overridden: boolean) {
     const { compileWatches } = await import('@openline/packs/engine');
@@ -119,7 +145,7 @@ export function createWatchReader({ packs, policies }: WatchReaderDeps): WatchRe
 
   return {
     async list(filter, agent) {
-      const found = all(filter);
+      const found = named(filter);
       if (agent === undefined) return found.map(({ view }) => view);
       const { byName } = await onAgent(agent, [...new Set(found.map(({ pack }) => pack))], true);
       return found.map((each) => asHeld(each, agent, byName.get(each.view.name)));
@@ -127,10 +153,7 @@ export function createWatchReader({ packs, policies }: WatchReaderDeps): WatchRe
 
     async explain(name, agent) {
       const found = name.includes('/') ? all({ kind: undefined, watch: name })[0] : undefined;
-      if (found === undefined) {
-        const known = all({ kind: undefined, watch: '' }).map(({ view }) => view.name);
-        throw new OpenlineError('WATCH_UNKNOWN', `no pack has a rule or monitor «${name}»${didYouMean(name, known)}`);
-      }
+      if (found === undefined) throw unknown({ kind: undefined, watch: name });
       const { pack, watch, view } = found;
       const { byName, problems } = await onAgent(agent, [pack], true);
       const plain = (await onAgent(agent, [pack], false)).byName.get(view.name);
