@@ -199,7 +199,7 @@ describe('openline trace', () => {
       what: 'the answer to a heartbeat that says that the result is committed',
     });
     trace.signal('SIGINT');
-    expect((await trace.exited).code).toBe(0);
+    expect((await trace.exited).code).toBe(130);
 
     const [snapshot] = trace.log();
     expect(snapshot).toMatchObject({ type: 'snapshot', connected: true, tlsProtocol: 'TLSv1.3' });

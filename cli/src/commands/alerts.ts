@@ -20,6 +20,7 @@ import {
   SEVERITIES,
   STATES,
 } from '../views/alert.ts';
+import { stopOnInterrupt } from '../watch/interrupts.ts';
 import { pause } from '../watch/streams.ts';
 import { type GlobalFlags, type OutputFlag, withClient } from './context.ts';
 
@@ -99,13 +100,12 @@ function words<Number_ extends number>(
   });
 }
 
-/** Ends by Ctrl-C: exit code 0. Goes on when the server is back. */
+/** Ends by Ctrl-C. Goes on when the server is back. */
 function watchAlerts(filter: AlertFilter, flags: OutputFlag, global: GlobalFlags, io: Io): Promise<number> {
   if (flags.output !== 'table' && flags.output !== 'jsonl')
     throw usageError(`a watch has no end, so -o ${flags.output} would never be written`, 'Use -o jsonl.');
   return withClient(global, io, async (client) => {
-    const stop = new AbortController();
-    const off = io.onInterrupt(() => stop.abort());
+    const stop = stopOnInterrupt(io);
     let connected = false;
     let lost = false;
     try {
@@ -131,9 +131,9 @@ function watchAlerts(filter: AlertFilter, flags: OutputFlag, global: GlobalFlags
           await pause(RECONNECT_MS, stop.signal);
         }
       }
-      return EXIT.ok;
+      return stop.exitCode;
     } finally {
-      off();
+      stop.close();
     }
   });
 }

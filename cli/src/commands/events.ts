@@ -6,6 +6,7 @@ import type { Io } from '../io.ts';
 import { renderEvent, renderEvents } from '../render/alerts.ts';
 import { printItems, printLines } from '../render/document.ts';
 import { type EventView, eventView, LEVELS } from '../views/alert.ts';
+import { stopOnInterrupt } from '../watch/interrupts.ts';
 import { type GlobalFlags, type OutputFlag, withClient } from './context.ts';
 
 export interface EventFlags extends OutputFlag {
@@ -66,7 +67,7 @@ function sinceOf(text: string, nowMs: number): number {
   return Number.isNaN(time) ? nowMs - parseDuration(text, '--since') : time;
 }
 
-/** Ends by Ctrl-C: exit code 0. */
+/** Ends by Ctrl-C. */
 function followEvents(
   filter: EventFilter,
   newest: number,
@@ -77,8 +78,7 @@ function followEvents(
   if (flags.output !== 'table' && flags.output !== 'jsonl')
     throw usageError(`what follows has no end, so -o ${flags.output} would never be written`, 'Use -o jsonl.');
   return withClient(global, io, async (client) => {
-    const stop = new AbortController();
-    const off = io.onInterrupt(() => stop.abort());
+    const stop = stopOnInterrupt(io);
     try {
       for await (const { events } of client.stream(EventServiceService.watchEvents, { filter, newest }, stop.signal)) {
         const screen = io.out.screen();
@@ -87,13 +87,13 @@ function followEvents(
         printLines(io, events.map(eventView).map(line));
         await io.out.drained();
       }
-      return EXIT.ok;
+      return stop.exitCode;
     } catch (error) {
       if (isPassing(error) && !stop.signal.aborted)
         io.err.write('what follows is not known: the connection to the server was lost; start it again to go on\n');
       throw error;
     } finally {
-      off();
+      stop.close();
     }
   });
 }

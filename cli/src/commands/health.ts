@@ -24,7 +24,9 @@ import {
   monitorView,
 } from '../views/health.ts';
 import { at } from '../views/values.ts';
+import { stopOnInterrupt } from '../watch/interrupts.ts';
 import { createLiveView } from '../watch/live-view.ts';
+import { pause } from '../watch/streams.ts';
 import { type GlobalFlags, type OutputFlag, withClient } from './context.ts';
 
 export interface HealthFlags extends OutputFlag {
@@ -133,14 +135,13 @@ async function listAgents(
   return { agents, more: pageToken !== '' };
 }
 
-/** Ends by Ctrl-C: exit code 0. Goes on when the server is back. On a terminal it is redrawn; elsewhere each change is a line. */
+/** Ends by Ctrl-C. Goes on when the server is back. On a terminal it is redrawn; elsewhere each change is a line. */
 function watchHealth(flags: HealthFlags, states: readonly string[], global: GlobalFlags, io: Io): Promise<number> {
   if (flags.output !== 'table' && flags.output !== 'jsonl')
     throw usageError(`a watch has no end, so -o ${flags.output} would never be written`, 'Use -o jsonl.');
   const narrowed = flags.on !== undefined;
   return withClient(global, io, async (client) => {
-    const stop = new AbortController();
-    const off = io.onInterrupt(() => stop.abort());
+    const stop = stopOnInterrupt(io);
     const live = flags.output === 'table' && io.out.screen().isTTY ? createLiveView(io.out) : undefined;
     const board = createBoard();
     const shown = (): HealthDocument => {
@@ -170,13 +171,13 @@ function watchHealth(flags: HealthFlags, states: readonly string[], global: Glob
           }
         } catch (error) {
           if (!connected || !isPassing(error)) throw error;
-          await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
+          await pause(RECONNECT_MS, stop.signal);
         }
       }
-      return EXIT.ok;
+      return stop.exitCode;
     } finally {
       live?.close();
-      off();
+      stop.close();
     }
   });
 }

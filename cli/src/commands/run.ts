@@ -9,6 +9,7 @@ import { type Format, printDocument } from '../render/document.ts';
 import { type TaskView, taskView } from '../views/pack.ts';
 import { previewView, runView } from '../views/run.ts';
 import { followRun } from '../watch/follow.ts';
+import { interruptedBy } from '../watch/interrupts.ts';
 import { type GlobalFlags, withClient } from './context.ts';
 import { renderPreview } from './preview.ts';
 
@@ -218,7 +219,7 @@ export function followOptions(flags: WatchFlags) {
 async function untilInterrupted<T>(io: Io, work: Promise<T>): Promise<T | number> {
   let close = () => {};
   const interrupted = new Promise<number>((resolve) => {
-    close = io.onInterrupt((signal) => resolve(signal === 'SIGTERM' ? EXIT.terminated : EXIT.interrupted));
+    close = io.onInterrupt((signal) => resolve(interruptedBy(signal)));
   });
   try {
     return await Promise.race([work, interrupted]);

@@ -10,6 +10,7 @@ import { formatAge, formatDuration } from '../render/time.ts';
 import { isOpen, type RunView, runView } from '../views/run.ts';
 import { at } from '../views/values.ts';
 import { followRun, printerFor } from '../watch/follow.ts';
+import { interruptedBy } from '../watch/interrupts.ts';
 import { applyWatch, byName, documentOf } from '../watch/model.ts';
 import { renderFinal, summaryLine } from '../watch/render-live.ts';
 import { outputOf, sayMissing } from '../watch/run-output.ts';
@@ -160,7 +161,7 @@ async function printOutputs(
   const stop = new AbortController();
   let interrupted: number | undefined;
   const off = io.onInterrupt((signal) => {
-    interrupted = signal === 'SIGTERM' ? EXIT.terminated : EXIT.interrupted;
+    interrupted = interruptedBy(signal);
     stop.abort();
     io.exitNow(interrupted);
   });

@@ -1,16 +1,17 @@
 import { FleetServiceService } from '@openline/proto/operator';
 import { createColors } from 'picocolors';
 import { isPassing } from '../client/explain.ts';
-import { EXIT, usageError } from '../failure.ts';
+import { usageError } from '../failure.ts';
 import type { Io, Screen } from '../io.ts';
 import type { Format } from '../render/document.ts';
 import { fit, formatCount, plural, printable } from '../render/text.ts';
 import { formatAge, formatClock } from '../render/time.ts';
 import { type FrameView, frameView, type SnapshotView, snapshotView, type TraceView } from '../views/trace.ts';
 import { at } from '../views/values.ts';
+import { stopOnInterrupt } from '../watch/interrupts.ts';
 import { type GlobalFlags, withClient } from './context.ts';
 
-/** Ends by Ctrl-C, which is how it is meant to end: exit code 0. */
+/** Ends by Ctrl-C, or after `--count` frames. */
 export function traceCommand(
   agent: string,
   flags: { output: Format; count?: string | undefined },
@@ -22,8 +23,7 @@ export function traceCommand(
   const most = flags.count === undefined ? Number.POSITIVE_INFINITY : Number(flags.count);
   if (!(most >= 1)) throw usageError('--count is not a number of frames');
   return withClient(global, io, async (client) => {
-    const stop = new AbortController();
-    const off = io.onInterrupt(() => stop.abort());
+    const stop = stopOnInterrupt(io);
     const renderer = createTraceRenderer();
     let frames = 0;
     try {
@@ -47,13 +47,13 @@ export function traceCommand(
         if (frames >= most) break;
         await io.out.drained();
       }
-      return EXIT.ok;
+      return stop.exitCode;
     } catch (error) {
       if (isPassing(error) && !stop.signal.aborted)
         io.err.write('the trace ended with the connection to the server; start it again to go on\n');
       throw error;
     } finally {
-      off();
+      stop.close();
     }
   });
 }

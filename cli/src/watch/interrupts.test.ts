@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createInterrupts } from './interrupts.ts';
+import { createInterrupts, stopOnInterrupt } from './interrupts.ts';
 
 function setUp(cancel?: () => Promise<void>) {
   const log: string[] = [];
@@ -63,5 +63,24 @@ describe('Ctrl-C', () => {
     press('SIGTERM');
     await new Promise((resolve) => setImmediate(resolve));
     expect(log).toEqual(['stop']);
+  });
+});
+
+describe('a watch that has no end of its own', () => {
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('is stopped by %s and says so with %i; one that ended by itself is 0', (signal, code) => {
+    let press = (_signal: 'SIGINT' | 'SIGTERM') => {};
+    const stop = stopOnInterrupt({
+      onInterrupt(listener) {
+        press = listener;
+        return () => {};
+      },
+    });
+    expect(stop.exitCode).toBe(0);
+    press(signal);
+    expect(stop.signal.aborted).toBe(true);
+    expect(stop.exitCode).toBe(code);
   });
 });

@@ -8,6 +8,28 @@ export interface Interrupts {
   close(): void;
 }
 
+/** @returns 128 and the number of the signal, as any Unix tool ends */
+export function interruptedBy(signal: 'SIGINT' | 'SIGTERM' | undefined): number {
+  return signal === 'SIGTERM' ? EXIT.terminated : EXIT.interrupted;
+}
+
+/** For a watch that has no end of its own: what aborts it, and how the process then ends (0: nobody interrupted it). */
+export function stopOnInterrupt(io: Pick<Io, 'onInterrupt'>) {
+  const stop = new AbortController();
+  let exitCode: number = EXIT.ok;
+  const close = io.onInterrupt((signal) => {
+    exitCode = interruptedBy(signal);
+    stop.abort();
+  });
+  return {
+    signal: stop.signal,
+    get exitCode() {
+      return exitCode;
+    },
+    close,
+  };
+}
+
 /** Wrappers (`timeout`, npm) pass on a signal that the terminal has given to the whole group already: that is one Ctrl-C, not two. */
 const SAME_PRESS_MS = 250;
 
@@ -25,12 +47,11 @@ export function createInterrupts(deps: {
 }): Interrupts {
   let first: 'SIGINT' | 'SIGTERM' | undefined;
   let firstMs = 0;
-  const codeOf = () => (first === 'SIGTERM' ? EXIT.terminated : EXIT.interrupted);
   const close = deps.io.onInterrupt((signal) => {
     if (first !== undefined) {
       if (deps.io.nowMs() - firstMs < SAME_PRESS_MS) return;
       deps.beforeExit();
-      deps.io.exitNow(codeOf());
+      deps.io.exitNow(interruptedBy(first));
       return;
     }
     first = signal;
@@ -50,7 +71,7 @@ export function createInterrupts(deps: {
       return first;
     },
     get exitCode() {
-      return codeOf();
+      return interruptedBy(first);
     },
     close,
   };
