@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createAuditLog } from '../audit/audit-log.ts';
 import { withTestDatabase } from '../db/testing.ts';
 import { createAgentService } from './agent-service.ts';
-import { parseSelector, type Selector, selects } from './selector.ts';
+import { isLabelKey, parseSelector, type Selector, selects } from './selector.ts';
 
 describe('a target expression', () => {
   it('reads as Kubernetes label selectors do', () => {
@@ -34,6 +34,17 @@ describe('a target expression', () => {
     ['=x', /expected a label/],
   ])('«%s» is refused with the place', (text, message) => {
     expect(() => parseSelector(text)).toThrow(message);
+  });
+  it('can name each label that a token may pin', () => {
+    const refused = ['', 'a b', 'a=b', 'größe', '!a', 'a,b', 'name', 'id'];
+    expect(refused.filter(isLabelKey)).toEqual([]);
+    fc.assert(
+      fc.property(fc.stringMatching(/^[A-Za-z0-9_./-]{1,20}$/), (key) => {
+        fc.pre(key !== 'name' && key !== 'id');
+        expect(isLabelKey(key)).toBe(true);
+        expect(parseSelector(`${key}=x`)).toEqual([{ kind: 'in', key, values: ['x'] }]);
+      }),
+    );
   });
   it('never hangs or fails otherwise, whatever is typed', () => {
     fc.assert(

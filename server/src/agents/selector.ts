@@ -103,6 +103,12 @@ class Parser {
   }
 }
 
+/** Whether a selector can name a label by that key: `name` and `id` are the agent's own. */
+export function isLabelKey(key: string): boolean {
+  KEY.lastIndex = 0;
+  return KEY.exec(key)?.[0] === key && key !== 'name' && key !== 'id';
+}
+
 /** What a selector looks at of one agent. */
 export interface Attributes {
   readonly id: string;

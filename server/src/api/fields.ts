@@ -2,6 +2,7 @@ import { OpenlineError } from '@openline/proto/errors';
 import { MAX_PARAMETERS_BYTES, MAX_TTL_MS } from '@openline/proto/limits';
 import { PROPERTY_FORMS, parseProperty } from '@openline/proto/properties';
 import { z } from 'zod';
+import { isLabelKey } from '../agents/selector.ts';
 
 /** The pieces that requests are read with, once, at the door. */
 
@@ -59,8 +60,12 @@ export const seqToken = text(32)
   .transform((token) => (token === '' ? undefined : Number(token)));
 
 export const labels = z
-  .record(text(253).min(1, 'a label has no name'), text(253))
-  .refine((map) => Object.keys(map).length <= 64, 'more than 64 labels');
+  .record(z.string(), text(253))
+  .refine((map) => Object.keys(map).length <= 64, 'more than 64 labels')
+  .refine(
+    (map) => Object.keys(map).every((key) => key.length <= 253 && isLabelKey(key)),
+    'no target expression can name each of them: keys are up to 253 of A-Z, a-z, 0-9 and ._/-, and neither name nor id',
+  );
 
 const MAX_DEPTH = 64;
 

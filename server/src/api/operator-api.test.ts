@@ -12,6 +12,7 @@ import {
   OfflinePolicy,
   PackServiceService,
   RunServiceService,
+  TokenKind,
 } from '@openline/proto/operator';
 import { HealthServiceService, MaintenanceServiceService, WatchServiceService } from '@openline/proto/operator-health';
 import { ServerReflectionClient, ServerReflectionService } from '@openline/proto/reflection';
@@ -253,6 +254,16 @@ describe('a request', () => {
     const outcome = await call(runs, runs.submitRun, request, as('operator'));
     expect(outcome.code).toBe('REQUEST_INVALID');
     expect(errorOf(outcome).details).toContain(problem);
+  });
+
+  it.each([{ 'a b': 'x' }, { name: 'x' }, { '': 'x' }])('for a token that pins %o is refused', async (labels) => {
+    const { clients, as } = await start();
+    const { access } = clients();
+    const request = { kind: TokenKind.TOKEN_KIND_JOIN, name: 'web-1', role: '', ttlMs: 0n, labels };
+    const { details } = errorOf(await call(access, access.createToken, request, as('admin')));
+    expect(details).toBe(
+      '[REQUEST_INVALID] labels: no target expression can name each of them: keys are up to 253 of A-Z, a-z, 0-9 and ._/-, and neither name nor id',
+    );
   });
 
   it('with parameters that are not JSON is refused without quoting them', async () => {
