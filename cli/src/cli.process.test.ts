@@ -329,6 +329,14 @@ describe('the other commands', () => {
     expect(server.tokensMade.at(-1)).toMatchObject({ labels: { role: 'web' } });
   });
 
+  it('tokens create --join names the address of a load balancer, where the server knows of one', async () => {
+    server.agentAddress = 'agents.example:443';
+    const { stdout, stderr } = await openline(['tokens', 'create', '--join'], env).end;
+    server.agentAddress = '';
+    expect(stdout).toContain('openline agent --server agents.example:443 --join-token');
+    expect(stderr).not.toContain('put in');
+  });
+
   it('context export prints what context import takes, elsewhere, with a token of its own', async () => {
     const args = ['context', 'export', 'prod', '--for', 'alice', '--ttl', '7d', '--address', 'prod.example'];
     const { code, stdout, stderr } = await openline(args, env).end;

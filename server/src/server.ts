@@ -348,7 +348,13 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
         audit,
         alerts: watching.alertService,
         eventReader: watching.eventReader,
-        facts: () => ({ version: VERSION, startedAt, agentPort: link.port, caHash: ca.caHash }),
+        facts: () => ({
+          version: VERSION,
+          startedAt,
+          agentPort: link.port,
+          agentAddress: config.agentAddress,
+          caHash: ca.caHash,
+        }),
         clock,
         log,
         observe(method, code, seconds) {

@@ -1,3 +1,4 @@
+import { formatHostPort } from '@openline/proto/host-port';
 import { AccessServiceService, TokenKind } from '@openline/proto/operator';
 import { parseDuration } from '../args/duration.ts';
 import { parsePair } from '../args/parameters.ts';
@@ -50,13 +51,13 @@ export function createToken(
     const view = token === undefined ? null : tokenView(token, io.nowMs());
     let command: string | null = null;
     if (join) {
-      const { agentPort, caHash } = await client.unary(AccessServiceService.whoAmI, {});
+      const { agentAddress, agentPort, caHash } = await client.unary(AccessServiceService.whoAmI, {});
       const { host } = client.connection.address;
-      const server = `${host.includes(':') ? `[${host}]` : host}:${agentPort}`;
+      const server = agentAddress || formatHostPort({ host, port: agentPort });
       command = `openline agent --server ${shellQuote(server)} --join-token ${shellQuote(secret)} --ca-hash ${shellQuote(caHash)}`;
-      if (isLoopback(host))
+      if (agentAddress === '' && isLoopback(host))
         io.err.write(
-          `${host} reaches the server from this machine alone: put in the server’s name for the other machines\n`,
+          `${host} reaches the server from this machine alone: put in the server’s name for the other machines, or set its agentAddress\n`,
         );
     }
     // The secret and nothing else on stdout, so that TOKEN=$(openline tokens create …) works.

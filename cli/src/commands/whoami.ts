@@ -16,7 +16,7 @@ export function whoAmI(flags: OutputFlag, global: GlobalFlags, io: Io): Promise<
       printLines(io, [
         `${view.tokenName} (${view.role}) at ${view.server}`,
         `server ${view.serverVersion}, started ${formatAge(at(view.serverStartedAt), io.nowMs())}, ${view.agentsConnected} agents connected`,
-        `agents join at port ${view.agentPort}, CA hash ${view.caHash}`,
+        `agents join at ${view.agentAddress ?? `port ${view.agentPort}`}, CA hash ${view.caHash}`,
       ]);
     return EXIT.ok;
   });

@@ -34,6 +34,8 @@ export interface FakeServer {
   readonly runs: FakeRuns;
   readonly pushed: PushPackRequest[];
   readonly tokensMade: CreateTokenRequest[];
+  /** By which agents reach it, when it says so. */
+  agentAddress: string;
   /** What TraceAgent sends; then it stays open. */
   trace: TraceAgentResponse[];
   /** Ends every stream and the port, as a killed server does. `start` brings it back at the same address. */
@@ -100,6 +102,7 @@ export async function startFakeServer(): Promise<FakeServer> {
     runs,
     pushed,
     tokensMade,
+    agentAddress: '',
     trace: [],
     async start() {
       server = new Server();
@@ -146,6 +149,7 @@ export async function startFakeServer(): Promise<FakeServer> {
           serverStartedUnixMs: BigInt(Date.now() - 60_000),
           agentsConnected: 1,
           agentPort: 5723,
+          agentAddress: fake.agentAddress,
           caHash: 'sha256:abc',
         })),
         createToken: unary((request) => {

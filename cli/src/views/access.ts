@@ -68,6 +68,8 @@ export interface WhoAmIView {
   serverStartedAt: string | null;
   agentsConnected: number;
   agentPort: number;
+  /** null: the host that is asked, at `agentPort`. */
+  agentAddress: string | null;
   caHash: string;
 }
 
@@ -80,6 +82,7 @@ export function whoAmIView(me: WhoAmIResponse, server: string): WhoAmIView {
     serverStartedAt: iso(me.serverStartedUnixMs),
     agentsConnected: me.agentsConnected,
     agentPort: me.agentPort,
+    agentAddress: me.agentAddress || null,
     caHash: me.caHash,
   };
 }

@@ -1,4 +1,5 @@
 import { OpenlineError } from '@openline/proto/errors';
+import { formatHostPort, type HostPort } from '@openline/proto/host-port';
 import { type AccessServiceService, type Token, TokenKind } from '@openline/proto/operator';
 import { z } from 'zod';
 import type { AccessService, TokenRecord } from '../access/access.ts';
@@ -12,6 +13,8 @@ export interface ServerFacts {
   readonly version: string;
   readonly startedAt: Date;
   readonly agentPort: number;
+  /** By which agents reach the server, where that is not the host that the operator asks. */
+  readonly agentAddress?: HostPort | undefined;
   /** "sha256:…" */
   readonly caHash: string;
 }
@@ -56,7 +59,7 @@ const ListAudit = z.object({
 export function accessHandlers({ access, audit, tracer, facts }: AccessDeps): Handlers<typeof AccessServiceService> {
   return {
     async whoAmI(_request, { principal }) {
-      const { version, startedAt, agentPort, caHash } = facts();
+      const { version, startedAt, agentPort, agentAddress, caHash } = facts();
       return {
         tokenName: principal.name,
         role: principal.role,
@@ -64,6 +67,7 @@ export function accessHandlers({ access, audit, tracer, facts }: AccessDeps): Ha
         serverStartedUnixMs: unixMs(startedAt),
         agentsConnected: tracer.connectedCount(),
         agentPort,
+        agentAddress: agentAddress === undefined ? '' : formatHostPort(agentAddress),
         caHash,
       };
     },

@@ -66,6 +66,17 @@ describe('the configuration', () => {
     expect(loadConfig({ flags: { advertise: 'a.example, 10.0.0.1' } }).advertise).toEqual(['a.example', '10.0.0.1']);
   });
 
+  it('advertises also the host by which agents reach it', () => {
+    const flags = { advertise: 'a.example', agentAddress: 'agents.example:443' };
+    expect(loadConfig({ flags })).toMatchObject({
+      advertise: ['a.example', 'agents.example'],
+      agentAddress: { host: 'agents.example', port: 443 },
+    });
+    expect(() => loadConfig({ flags: { agentAddress: 'agents.example:0' } })).toThrow(
+      '--agent-address: expected host:port',
+    );
+  });
+
   it('gives service accounts the roles that it names', () => {
     const file = yaml('kubernetesOperators: [openline:test=operator, "ci:deploy=viewer"]');
     const expected = [

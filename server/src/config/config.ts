@@ -20,7 +20,9 @@ export interface Config {
   readonly metricsListen: HostPort;
   /** A secret: never log it. undefined: the embedded PostgreSQL. */
   readonly databaseUrl: string | undefined;
+  /** With the host of agentAddress. */
   readonly advertise: readonly string[];
+  readonly agentAddress: HostPort | undefined;
   readonly heartbeatIntervalMs: number;
   readonly offlineAfterMs: number;
   readonly stoppedAfterMs: number;
@@ -80,6 +82,7 @@ const schema = z.strictObject({
   metricsListen: KEYS.metricsListen.schema,
   databaseUrl: KEYS.databaseUrl.schema,
   advertise: KEYS.advertise.schema,
+  agentAddress: KEYS.agentAddress.schema,
   heartbeatInterval: KEYS.heartbeatInterval.schema,
   offlineAfter: KEYS.offlineAfter.schema,
   stoppedAfter: KEYS.stoppedAfter.schema,
@@ -152,6 +155,7 @@ export function loadConfig({ flags = {}, env = {}, file = env[envOf('config')] }
 
   const { heartbeatInterval, offlineAfter, stoppedAfter, lineSettle, lineGrace, ...timed } = parsed.data;
   const { defaultTtl, lostAfter, agentCertificateTtl, caOverlap, nodeCertificateTtl, drain, ...rest } = timed;
+  const agentHost = rest.agentAddress === undefined ? [] : [rest.agentAddress.host];
   const dataDir = resolve(rest.dataDir ?? defaultDataDir());
   return Object.freeze({
     ...rest,
@@ -160,7 +164,8 @@ export function loadConfig({ flags = {}, env = {}, file = env[envOf('config')] }
     secretsDir: rest.secretsDir === undefined ? join(dataDir, 'secrets') : resolve(rest.secretsDir),
     notifyCommands: rest.notifyCommands === undefined ? undefined : resolve(rest.notifyCommands),
     databaseUrl: rest.databaseUrl,
-    advertise: Object.freeze(rest.advertise ?? namesOfThisMachine()),
+    advertise: Object.freeze([...new Set([...(rest.advertise ?? namesOfThisMachine()), ...agentHost])]),
+    agentAddress: rest.agentAddress,
     trustedPackKeys: rest.trustedPackKeys === undefined ? undefined : resolve(rest.trustedPackKeys),
     heartbeatIntervalMs: heartbeatInterval,
     offlineAfterMs: offlineAfter,

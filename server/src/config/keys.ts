@@ -171,6 +171,17 @@ export const KEYS = {
     description:
       'Names and addresses that agents and operators reach this server by: what its certificate is made for.',
   },
+  agentAddress: {
+    type: 'host:port',
+    schema: text((value) => {
+      const address = parseHostPort(value);
+      return address === undefined || address.port === 0 ? undefined : address;
+    }).optional(),
+    default: '',
+    expects: 'host:port, such as agents.example.org:443',
+    description:
+      'How agents reach this server when it is behind a load balancer or an Ingress: what `openline tokens create --join` prints. The certificate is made for that host, too. Without it: the host that the operator asked, and the port of agentListen.',
+  },
   heartbeatInterval: duration(15_000, 100, 3_600_000, 'How often an agent proves that it works.'),
   offlineAfter: duration(
     45_000,

@@ -22,6 +22,9 @@
 {{- if include "openline.hasExternalDatabase" . -}}
 {{- $_ := set $config "stateSecret" (printf "%s-state" $fullname) -}}
 {{- end -}}
+{{- if and .Values.server.ingress.enabled .Values.server.ingress.agentsHost (not $given.agentAddress) -}}
+{{- $_ := set $config "agentAddress" (printf "%s:443" .Values.server.ingress.agentsHost) -}}
+{{- end -}}
 {{- if include "openline.authoritySecret" . -}}
 {{- $_ := set $config "caDirectory" "/etc/openline-ca" -}}
 {{- end -}}

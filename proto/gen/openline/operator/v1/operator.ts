@@ -521,6 +521,8 @@ export interface WhoAmIResponse {
   /** Where agents connect, and the hash that pins the CA ("sha256:…"). */
   agentPort: number;
   caHash: string;
+  /** "host:port" by which agents reach the server (`agentAddress`). Empty: the host that was asked, at agent_port. */
+  agentAddress: string;
 }
 
 export interface Token {
@@ -5240,6 +5242,7 @@ function createBaseWhoAmIResponse(): WhoAmIResponse {
     agentsConnected: 0,
     agentPort: 0,
     caHash: "",
+    agentAddress: "",
   };
 }
 
@@ -5268,6 +5271,9 @@ export const WhoAmIResponse: MessageFns<WhoAmIResponse> = {
     }
     if (message.caHash !== "") {
       writer.uint32(58).string(message.caHash);
+    }
+    if (message.agentAddress !== "") {
+      writer.uint32(66).string(message.agentAddress);
     }
     return writer;
   },
@@ -5341,6 +5347,14 @@ export const WhoAmIResponse: MessageFns<WhoAmIResponse> = {
             message.caHash = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.agentAddress = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5367,6 +5381,7 @@ export const WhoAmIResponse: MessageFns<WhoAmIResponse> = {
     message.agentsConnected = object.agentsConnected ?? 0;
     message.agentPort = object.agentPort ?? 0;
     message.caHash = object.caHash ?? "";
+    message.agentAddress = object.agentAddress ?? "";
     return message;
   },
 };
