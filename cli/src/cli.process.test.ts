@@ -419,6 +419,18 @@ describe('the other commands', () => {
     expect(unsigned).toMatchObject({ code: 2, stderr: expect.stringContaining('no key to sign it with') });
   });
 
+  it('packs list, show and push say what a pack has besides tasks', async () => {
+    expect((await openline(['packs', 'list'], env).end).stdout).toMatch(
+      /TASKS +RULES +MONITORS.*\nlinux +1\.0\.0 +2 +1 +0 /,
+    );
+    expect((await openline(['packs', 'show', 'linux'], env).end).stdout).toContain(
+      'rules:    1: `openline rules linux`',
+    );
+    await openline(['packs', 'keygen', join(dir, 'mine')]).end;
+    const pushed = await openline(['packs', 'push', 'utility', '--key', join(dir, 'mine.key')], env).end;
+    expect(pushed.stdout).toContain('(2 tasks, 1 rule, 070707070707) pushed');
+  });
+
   it('packs show TASK prints parameters and a command to paste', async () => {
     const { stdout } = await openline(['packs', 'show', 'linux/uptime'], env).end;
     expect(stdout).toMatch(/count +integer +3 +how many/);

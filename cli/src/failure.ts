@@ -77,6 +77,13 @@ export function renderFailure(error: unknown, screen: Pick<Screen, 'color'>, ver
   return lines;
 }
 
+/** As `fileProblem`, of a file that is to be made. */
+export function writeProblem(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'EEXIST') return 'it is there already';
+  return code === 'ENOENT' ? 'there is no such folder' : fileProblem(error);
+}
+
 /** Why a file cannot be read or written, in words and without its path, which the caller names. */
 export function fileProblem(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;

@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -53,6 +53,23 @@ describe('a pack file', () => {
   it('never replaces a secret key', async () => {
     await keygenCommand('site', io());
     await expect(keygenCommand('site', io())).rejects.toThrow(/there already/);
+    await expect(keygenCommand('no/site', io())).rejects.toThrow(/site\.key: there is no such folder$/);
+  });
+
+  it('is written beside nothing of the same name', async () => {
+    await copyOfUtility();
+    await expect(copyOfUtility()).rejects.toThrow(/utility\.yaml: it is there already$/);
+    await expect(pullPackFiles(join(cwd, 'no', 'p.yaml'), Buffer.from(''), undefined)).rejects.toThrow(
+      /p\.yaml: there is no such folder$/,
+    );
+  });
+
+  it('is no folder', async () => {
+    mkdirSync(join(cwd, 'mine'));
+    await expect(findPackFile('mine', { cwd })).rejects.toMatchObject({
+      message: 'mine is a folder',
+      doNext: 'Give the packs in it, e.g. mine/*.yaml.',
+    });
   });
 
   it('is linted with file, line and column', async () => {

@@ -1,9 +1,8 @@
-import { open, readdir, readFile } from 'node:fs/promises';
+import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { Pack } from '@openline/packs';
 import { isErrno } from '../config/file.ts';
 import { candidates, findLocalServer, readSecret } from '../config/local-server.ts';
-import { CliError, EXIT, fileProblem, usageError } from '../failure.ts';
+import { CliError, EXIT, fileProblem, usageError, writeProblem } from '../failure.ts';
 import type { Io } from '../io.ts';
 import { plural } from '../render/text.ts';
 
@@ -12,18 +11,30 @@ export async function findPackFile(file: string, io: Pick<Io, 'cwd'>): Promise<{
   const path = resolve(io.cwd, file);
   const content = await readIfThere(path);
   if (content !== undefined) return { path, content };
-  if (/^[a-z0-9-]+$/.test(file)) {
-    for (let dir = import.meta.dirname; dir !== dirname(dir); dir = dirname(dir)) {
-      const shipped = join(dir, 'packs', 'shipped', `${file}.yaml`);
-      const bytes = await readIfThere(shipped);
-      if (bytes !== undefined) return { path: shipped, content: bytes };
-    }
-  }
+  const shipped = await findShipped(file);
+  if (shipped !== undefined) return shipped;
+  const folder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
   throw new CliError(
     'REQUEST_INVALID',
-    `there is no file ${file}, and no shipped pack of that name`,
-    'Give the path of a pack, or `utility` or `linux`.',
+    folder ? `${file} is a folder` : `there is no file ${file}, and no shipped pack of that name`,
+    folder
+      ? `Give the packs in it, e.g. ${join(file, '*.yaml')}.`
+      : 'Give the path of a pack, or `utility` or `linux`.',
   );
+}
+
+/** @param name of a pack that comes with Openline */
+export async function findShipped(name: string): Promise<{ path: string; content: Buffer } | undefined> {
+  if (!/^[a-z0-9-]+$/.test(name)) return undefined;
+  for (let dir = import.meta.dirname; dir !== dirname(dir); dir = dirname(dir)) {
+    const path = join(dir, 'packs', 'shipped', `${name}.yaml`);
+    const content = await readIfThere(path);
+    if (content !== undefined) return { path, content };
+  }
+  return undefined;
 }
 
 async function readIfThere(path: string): Promise<Buffer | undefined> {
@@ -143,20 +154,17 @@ async function write(path: string, text: string, mode: number, overwrite: boolea
       await file.close();
     }
   } catch (error) {
-    const reason = isErrno(error, 'EEXIST')
-      ? 'it is there already'
-      : error instanceof Error
-        ? error.message
-        : String(error);
-    throw new CliError('REQUEST_INVALID', `cannot write ${path}: ${reason}`, 'Choose another name.', { cause: error });
+    const problem = `cannot write ${path}: ${writeProblem(error)}`;
+    throw new CliError('REQUEST_INVALID', problem, 'Choose another name.', { cause: error });
   }
 }
 
-function contentsOf({ tasks, rules, monitors }: Pack): string {
+/** "8 tasks, 3 rules" */
+export function contentsText(tasks: number, rules: number, monitors: number): string {
   const counts = [
-    [tasks.size, 'task'],
-    [rules.size, 'rule'],
-    [monitors.size, 'monitor'],
+    [tasks, 'task'],
+    [rules, 'rule'],
+    [monitors, 'monitor'],
   ] as const;
   return counts.flatMap(([count, what]) => (count === 0 ? [] : plural(count, what))).join(', ');
 }
@@ -168,7 +176,9 @@ export async function lintCommand(files: readonly string[], io: Io): Promise<num
     const { content } = await findPackFile(file, io);
     try {
       const pack = parsePack(content, file);
-      io.out.write(`${file}: ${pack.name} ${pack.version}, ${contentsOf(pack)}, no problems\n`);
+      io.out.write(
+        `${file}: ${pack.name} ${pack.version}, ${contentsText(pack.tasks.size, pack.rules.size, pack.monitors.size)}, no problems\n`,
+      );
     } catch (error) {
       broken += 1;
       // Each line is file:line:column: sentence, as editors and CI read it.

@@ -22,8 +22,15 @@ export function renderPack(pack: PackView, screen: Screen, nowMs: number): strin
     `signed:   key ${pack.keyId}`,
     `pushed:   ${formatAge(at(pack.pushedAt), nowMs)} by ${printable(pack.pushedBy)}`,
     `agents:   ${pack.readyAgents} of ${pack.connectedAgents} connected are ready, ${pack.refusedAgents} refused it`,
-    '',
-    ...renderTable(columns, pack.tasks, screen.columns),
+    ...watchLines(pack),
+    ...(pack.tasks.length === 0 ? [] : ['', ...renderTable(columns, pack.tasks, screen.columns)]),
+  ];
+}
+
+function watchLines({ name, ruleCount, monitorCount }: PackView): string[] {
+  return [
+    ...(ruleCount === 0 ? [] : [`rules:    ${ruleCount}: \`openline rules ${name}\``]),
+    ...(monitorCount === 0 ? [] : [`monitors: ${monitorCount}: \`openline monitors --available ${name}\``]),
   ];
 }
 

@@ -47,6 +47,12 @@ describe('openline packs test', () => {
     }
   });
 
+  it('knows the shipped packs by their names', async () => {
+    const { exitCode, out } = await test('utility');
+    expect(exitCode).toBe(0);
+    expect(out).toMatch(/utility\.test\.yaml: utility \d/);
+  });
+
   it('ends with 1 when one does not hold, and shows the difference with its place', async () => {
     writeFileSync(join(cwd, 'packs', 'payroll.test.yaml'), tests('All is well'));
     expect(await test()).toEqual({

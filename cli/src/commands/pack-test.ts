@@ -4,9 +4,10 @@ import { type Pack, parsePack } from '@openline/packs';
 import { type CaseResult, parseCases, runCase } from '@openline/packs/cases';
 import { createColors } from 'picocolors';
 import { isErrno } from '../config/file.ts';
-import { CliError, EXIT, usageError } from '../failure.ts';
+import { CliError, EXIT, fileProblem, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
 import { plural, printable } from '../render/text.ts';
+import { findShipped } from './pack-files.ts';
 
 /** `payroll.test.yaml` holds the tests of `payroll.yaml`, beside it. */
 const TESTS = '.test.yaml';
@@ -42,15 +43,16 @@ async function testsAt(path: string, given: string): Promise<string[]> {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
   });
-  if (found === undefined) {
+  if (found?.isDirectory() === true) return testsUnder(path, 0);
+  const file = found === undefined ? (await findShipped(given))?.path : path;
+  if (file === undefined) {
     throw new CliError(
       'REQUEST_INVALID',
-      `there is no file or folder ${given}`,
+      `there is no file or folder ${given}, and no shipped pack of that name`,
       'Give a pack, its tests, or a folder with them.',
     );
   }
-  if (found.isDirectory()) return testsUnder(path, 0);
-  return [path.endsWith(TESTS) ? path : path.replace(/\.ya?ml$/, TESTS)];
+  return [file.endsWith(TESTS) ? file : file.replace(/\.ya?ml$/, TESTS)];
 }
 
 async function testsUnder(dir: string, depth: number): Promise<string[]> {
@@ -74,9 +76,8 @@ async function read(path: string, what: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
     const next = `Tests of payroll.yaml are in payroll${TESTS} beside it.`;
-    throw new CliError('REQUEST_INVALID', `cannot read ${what} ${path}: ${reason}`, next, { cause: error });
+    throw new CliError('REQUEST_INVALID', `cannot read ${what} ${path}: ${fileProblem(error)}`, next, { cause: error });
   }
 }
 

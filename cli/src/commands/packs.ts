@@ -2,16 +2,15 @@ import { writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { AccessServiceService, PackServiceService } from '@openline/proto/operator';
 import { candidates, findLocalServer } from '../config/local-server.ts';
-import { CliError, EXIT } from '../failure.ts';
+import { CliError, EXIT, writeProblem } from '../failure.ts';
 import type { Io } from '../io.ts';
 import { printDocument, printItems, printLines } from '../render/document.ts';
 import { type Column, renderTable } from '../render/table.ts';
-import { plural } from '../render/text.ts';
 import { formatAge } from '../render/time.ts';
 import { type PackView, packView } from '../views/pack.ts';
 import { at } from '../views/values.ts';
 import { type GlobalFlags, type OutputFlag, withClient } from './context.ts';
-import { findPackFile, signatureFor } from './pack-files.ts';
+import { contentsText, findPackFile, signatureFor } from './pack-files.ts';
 import { renderPack, renderTask } from './pack-show.ts';
 import { findTask, splitTask } from './run.ts';
 
@@ -34,6 +33,8 @@ function renderPacks(packs: readonly PackView[], io: Io): string[] {
     { title: 'NAME', cell: (pack) => pack.name },
     { title: 'VERSION', cell: (pack) => pack.version },
     { title: 'TASKS', cell: (pack) => String(pack.tasks.length) },
+    { title: 'RULES', cell: (pack) => String(pack.ruleCount) },
+    { title: 'MONITORS', cell: (pack) => String(pack.monitorCount) },
     {
       title: 'AGENTS',
       cell: (pack) =>
@@ -89,7 +90,7 @@ export async function pushPacks(
       const view = answer.pack === undefined ? undefined : packView(answer.pack);
       if (flags.output !== 'table') await printDocument(io, flags.output, { ...view, unchanged: answer.unchanged });
       else if (view !== undefined) {
-        const what = `${view.name} ${view.version} (${plural(view.tasks.length, 'task')}, ${view.digest.slice(0, 12)})`;
+        const what = `${view.name} ${view.version} (${contentsText(view.tasks.length, view.ruleCount, view.monitorCount)}, ${view.digest.slice(0, 12)})`;
         io.out.write(answer.unchanged ? `${what} was there already\n` : `${what} pushed, signed by ${signedBy}\n`);
       }
     }
@@ -134,9 +135,8 @@ export async function pullPackFiles(
     try {
       await writeFile(file, bytes, { flag: 'wx' });
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
       const next = 'Choose another folder with --dir, or move the file that is there.';
-      throw new CliError('REQUEST_INVALID', `cannot write ${file}: ${reason}`, next, { cause: error });
+      throw new CliError('REQUEST_INVALID', `cannot write ${file}: ${writeProblem(error)}`, next, { cause: error });
     }
   }
   return files.map(([file]) => file);

@@ -71,6 +71,7 @@ export function aPack(more: Partly<Pack> = {}): Pack {
     connectedAgents: 1,
     readyAgents: 1,
     tasks: [task('uptime', 'read'), task('reboot', 'dangerous')],
+    ruleCount: 1,
     ...more,
   };
 }

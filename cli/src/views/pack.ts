@@ -18,6 +18,8 @@ export interface PackView {
   refusedAgents: number;
   connectedAgents: number;
   tasks: TaskView[];
+  ruleCount: number;
+  monitorCount: number;
 }
 
 export interface TaskView {
@@ -48,6 +50,8 @@ export function packView(pack: Pack): PackView {
     refusedAgents: pack.refusedAgents,
     connectedAgents: pack.connectedAgents,
     tasks: pack.tasks.map(taskView),
+    ruleCount: pack.ruleCount,
+    monitorCount: pack.monitorCount,
   };
 }
 

@@ -61,6 +61,8 @@ function packMessage({ pack, ...stored }: StoredPack, holders: PackHolders): pro
     pushedUnixMs: unixMs(stored.pushedAt),
     pushedBy: stored.pushedBy,
     tasks: [...pack.tasks.values()].map(taskMessage),
+    ruleCount: pack.rules.size,
+    monitorCount: pack.monitors.size,
     readyAgents: ready,
     refusedAgents: refused,
     connectedAgents: holders.connectedAgents,

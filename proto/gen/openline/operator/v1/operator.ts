@@ -464,6 +464,8 @@ export interface Pack {
   readyAgents: number;
   refusedAgents: number;
   connectedAgents: number;
+  ruleCount: number;
+  monitorCount: number;
 }
 
 export interface PackTask {
@@ -4508,6 +4510,8 @@ function createBasePack(): Pack {
     readyAgents: 0,
     refusedAgents: 0,
     connectedAgents: 0,
+    ruleCount: 0,
+    monitorCount: 0,
   };
 }
 
@@ -4551,6 +4555,12 @@ export const Pack: MessageFns<Pack> = {
     }
     if (message.connectedAgents !== 0) {
       writer.uint32(96).uint32(message.connectedAgents);
+    }
+    if (message.ruleCount !== 0) {
+      writer.uint32(104).uint32(message.ruleCount);
+    }
+    if (message.monitorCount !== 0) {
+      writer.uint32(112).uint32(message.monitorCount);
     }
     return writer;
   },
@@ -4664,6 +4674,22 @@ export const Pack: MessageFns<Pack> = {
             message.connectedAgents = reader.uint32();
             continue;
           }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.ruleCount = reader.uint32();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.monitorCount = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4695,6 +4721,8 @@ export const Pack: MessageFns<Pack> = {
     message.readyAgents = object.readyAgents ?? 0;
     message.refusedAgents = object.refusedAgents ?? 0;
     message.connectedAgents = object.connectedAgents ?? 0;
+    message.ruleCount = object.ruleCount ?? 0;
+    message.monitorCount = object.monitorCount ?? 0;
     return message;
   },
 };
