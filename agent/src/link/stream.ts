@@ -1,6 +1,6 @@
 import { type ChannelCredentials, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import type { EnrollResponse, FetchPackResponse, RenewResponse, ServerMessage } from '@openline/proto/agent';
-import { AgentMessage, AgentServiceClient, AgentServiceService } from '@openline/proto/agent';
+import type { EnrollResponse, FetchPackResponse, RenewResponse } from '@openline/proto/agent';
+import { AgentMessage, AgentServiceClient, AgentServiceService, ServerMessage } from '@openline/proto/agent';
 import { createEncoder } from '@openline/proto/encoder';
 import { ERROR_CODE_METADATA } from '@openline/proto/errors';
 import { MAX_SERVER_MESSAGE_BYTES } from '@openline/proto/limits';
@@ -69,36 +69,88 @@ function credentialsOf(identity: Identity): ChannelCredentials {
 
 const encode = createEncoder(AgentMessage);
 
-/** Opens a channel for this one stream; it is given up with it, since grpc-js has no connect timeout of its own. */
+/** What may wait for grpc-js before `write` says that no more should follow. */
+const WAITING_BYTES = 64 * 1024;
+
+/**
+ * Opens a channel for this one stream; it is given up with it, since grpc-js has no connect timeout of its own. The stream is grpc-js's call itself:
+ * the stream object that it would put between costs memory, and time per message (docs/performance.md).
+ */
 export const openStream: OpenStream = (address, identity, events) => {
   const client = new AgentServiceClient(address, closedForGood(credentialsOf(identity)), CHANNEL_OPTIONS);
-  const { path, responseDeserialize } = AgentServiceService.connect;
-  const call = client.makeBidiStreamRequest(path, encode, responseDeserialize);
+  const call = client
+    .getChannel()
+    .createCall(AgentServiceService.connect.path, Number.POSITIVE_INFINITY, null, null, null);
   let over = false;
   let onOver: () => void = () => undefined;
-  call.on('metadata', () => events.connected());
-  call.on('data', (message: ServerMessage) => events.message(message));
-  call.on('drain', () => events.drained());
-  // `status` says the same and comes also without an error; an `error` without a listener would end the process.
-  call.on('error', () => undefined);
-  call.on('status', ({ code, details, metadata }) => {
+
+  /** A call takes one message at a time. */
+  const waiting: Buffer[] = [];
+  let waitingBytes = 0;
+  let writing = false;
+  let congested = false;
+  let ending = false;
+  const send = (bytes: Buffer) => {
+    writing = true;
+    call.sendMessageWithContext({ callback: sent }, bytes);
+  };
+  const sent = () => {
+    writing = false;
     if (over) return;
-    over = true;
-    client.close();
-    onOver();
-    const named = metadata.get(ERROR_CODE_METADATA).map(String)[0] ?? '';
-    const why = `${status[code] ?? code}: ${details}${named ? ` [${named}]` : ''}`;
-    events.ended(causeOf(code, details, named), why);
+    const next = waiting.shift();
+    if (next !== undefined) {
+      waitingBytes -= next.length;
+      send(next);
+    } else if (ending) {
+      call.halfClose();
+    } else if (congested) {
+      congested = false;
+      events.drained();
+    }
+  };
+
+  call.start(new Metadata(), {
+    onReceiveMetadata: () => events.connected(),
+    onReceiveMessage(bytes: Buffer) {
+      let message: ServerMessage;
+      try {
+        message = ServerMessage.decode(bytes);
+      } catch (error) {
+        call.cancelWithStatus(status.INTERNAL, `a message cannot be decoded: ${String(error)}`);
+        return;
+      }
+      events.message(message);
+      call.startRead();
+    },
+    onReceiveStatus({ code, details, metadata }) {
+      if (over) return;
+      over = true;
+      client.close();
+      onOver();
+      const named = metadata.get(ERROR_CODE_METADATA).map(String)[0] ?? '';
+      const why = `${status[code] ?? code}: ${details}${named ? ` [${named}]` : ''}`;
+      events.ended(causeOf(code, details, named), why);
+    },
   });
+  call.startRead();
 
   const destroy = () => {
     if (over) return;
-    call.cancel();
+    call.cancelWithStatus(status.CANCELLED, 'given up by the agent');
     client.close();
   };
   const deadline = () => ({ deadline: Date.now() + UNARY_TIMEOUT_MS });
   return {
-    write: (message) => !over && call.write(message),
+    write(message) {
+      if (over || ending) return false;
+      const bytes = encode(message);
+      if (writing) {
+        waiting.push(bytes);
+        waitingBytes += bytes.length;
+      } else send(bytes);
+      congested = waitingBytes >= WAITING_BYTES;
+      return !congested;
+    },
     fetchPack: (digest) =>
       unary<FetchPackResponse>((answer) =>
         client.fetchPack({ digest: Buffer.from(digest) }, new Metadata(), deadline(), answer),
@@ -120,7 +172,8 @@ export const openStream: OpenStream = (address, identity, events) => {
           clearTimeout(timeout);
           resolve();
         };
-        call.end();
+        ending = true;
+        if (!writing) call.halfClose();
       });
     },
     destroy,
