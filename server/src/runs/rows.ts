@@ -3,13 +3,13 @@ import type { DispatchesTable, RunsTable } from '../db/schema.ts';
 import { type DispatchState, stateOf } from './dispatch.ts';
 import type { DispatchView, RunView } from './run-service.ts';
 
-export type RunRow = Selectable<RunsTable>;
+/** With the counts of one that has not ended. */
+export type RunRow = Selectable<RunsTable> & { readonly live_counts: Record<string, number> | null };
 export type DispatchRow = Selectable<DispatchesTable>;
 
-/** @param live counts of the runs that have not ended, by run id */
-export function toRunView(row: RunRow, live: ReadonlyMap<string, Record<string, number>>): RunView {
+export function toRunView(row: RunRow): RunView {
   const counts = new Map<DispatchState, number>();
-  for (const [state, count] of Object.entries(row.counts ?? live.get(row.id) ?? {}))
+  for (const [state, count] of Object.entries(row.counts ?? row.live_counts ?? {}))
     counts.set(stateOf(Number(state)), count);
   return {
     id: row.id,

@@ -22,43 +22,58 @@ export interface StoredChunk {
   readonly data: Buffer;
 }
 
+/**
+ * A run with the counts of its targets: in its row once it has ended, else counted now. Run by run, since of several at once the planner takes each to be
+ * of the average size, and reads the whole table.
+ */
+const RUN = `select r.*, case when r.counts is null then (
+    select jsonb_object_agg(s.state, s.n) from
+      (select state, count(*) as n from dispatches where run_id = r.id group by state) s) end as live_counts
+  from runs r`;
+
 export function createRunQueries(query: Query): RunQueries {
   return {
     async findByKey(principalId, key) {
       const { rows } = await query<RunRow & { request_hash: Buffer }>(
-        'select * from runs where principal_id = $1 and idempotency_key = $2',
+        `${RUN} where r.principal_id = $1 and r.idempotency_key = $2`,
         [principalId, key],
       );
       const [row] = rows;
-      if (row === undefined) return undefined;
-      return { run: toRunView(row, await liveCounts(query, [row])), requestHash: row.request_hash };
+      return row && { run: toRunView(row), requestHash: row.request_hash };
     },
 
     async run(runId) {
-      const { rows } = await query<RunRow>({ name: 'run', text: 'select * from runs where id = $1', values: [runId] });
+      const { rows } = await query<RunRow>({ name: 'run', text: `${RUN} where r.id = $1`, values: [runId] });
       const [row] = rows;
-      return row && toRunView(row, await liveCounts(query, [row]));
+      return row && toRunView(row);
     },
 
     async dispatches(runId, agentIds) {
-      const { rows } = await query<DispatchRow>({
-        name: 'dispatches',
-        text: `select * from dispatches where run_id = $1 and ($2::text[] is null or agent_id = any($2)) order by agent_name`,
-        values: [runId, agentIds ?? null],
-      });
+      const { rows } = await query<DispatchRow>(
+        agentIds === undefined
+          ? {
+              name: 'dispatches',
+              text: 'select * from dispatches where run_id = $1 order by agent_name',
+              values: [runId],
+            }
+          : {
+              name: 'some-dispatches',
+              text: 'select * from dispatches where run_id = $1 and agent_id = any($2) order by agent_name',
+              values: [runId, agentIds],
+            },
+      );
       return rows.map(toDispatchView);
     },
 
     async list({ limit, before, openOnly, task }) {
       const { rows } = await query<RunRow>(
-        `select * from runs
-         where ($2::timestamptz is null or (created_at, id) < ($2, $3)) and (not $4 or ended_at is null)
-           and ($5 = '' or pack_name || '/' || task_name = $5)
-         order by created_at desc, id desc limit $1`,
+        `${RUN}
+         where ($2::timestamptz is null or (r.created_at, r.id) < ($2, $3)) and (not $4 or r.ended_at is null)
+           and ($5 = '' or r.pack_name || '/' || r.task_name = $5)
+         order by r.created_at desc, r.id desc limit $1`,
         [limit, before?.createdAt ?? null, before?.id ?? null, openOnly, task],
       );
-      const counts = await liveCounts(query, rows);
-      return rows.map((row) => toRunView(row, counts));
+      return rows.map(toRunView);
     },
 
     async readOutput(runId, agentId, fromOffset, limit) {
@@ -71,17 +86,4 @@ export function createRunQueries(query: Query): RunQueries {
       return rows.map((row) => ({ offset: row.byte_offset, stream: row.stream, data: row.data }));
     },
   };
-}
-
-/** Counts of runs that are still open; those of ended runs stand in their rows. */
-async function liveCounts(query: Query, runs: readonly RunRow[]): Promise<Map<string, Record<string, number>>> {
-  const open = runs.filter((run) => run.counts === null).map((run) => run.id);
-  if (open.length === 0) return new Map();
-  const { rows } = await query<{ run_id: string; counts: Record<string, number> }>({
-    name: 'live-counts',
-    text: `select run_id, jsonb_object_agg(state, n) as counts
-      from (select run_id, state, count(*) as n from dispatches where run_id = any($1) group by run_id, state) s group by run_id`,
-    values: [open],
-  });
-  return new Map(rows.map((row) => [row.run_id, row.counts]));
 }

@@ -84,6 +84,30 @@ it('a watcher sees every target end, also when the end of the run is committed b
   expect(Object.fromEntries(seen)).toEqual({ 'web-1': 'succeeded', 'web-2': 'succeeded' });
 });
 
+it('a watcher of a run that ends while it is first read sees every target end', async () => {
+  const asOf = ['sent', 'succeeded'] as const;
+  let reads = 0;
+  const reader = createRunReader({
+    hub: createRunHub(),
+    clock: { sleep: () => Promise.resolve() },
+    lines: { isConnected: () => true },
+    store: {
+      run: async () => ({ ...openRun, endedAt: at }),
+      // The first time a moment before the end, which the run was read after.
+      dispatches: async (_run, agentIds) =>
+        [dispatch('web-1', asOf[reads++] ?? 'succeeded'), dispatch('web-2', 'succeeded')].filter(
+          ({ agentId }) => agentIds?.includes(agentId) ?? true,
+        ),
+      list: async () => [],
+      readOutput: async () => [],
+    },
+  });
+  const seen: string[] = [];
+  for await (const { dispatches } of reader.watch('run', new AbortController().signal))
+    seen.push(...dispatches.map(({ agentId, state }) => `${agentId} ${state}`).sort());
+  expect(seen).toEqual(['web-1 succeeded', 'web-2 succeeded']);
+});
+
 it('a reader whose run is groomed meanwhile comes to an end', async () => {
   let reads = 0;
   const reader = createRunReader({

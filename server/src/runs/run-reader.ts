@@ -43,6 +43,20 @@ export function createRunReader({
   const readDispatches = async (runId: string, agentIds?: readonly string[]) =>
     (await store.dispatches(runId, agentIds)).map(withPresence);
 
+  /**
+   * A run that has ended may be seen before the ring that tells of its last dispatches, or these may have been read a moment earlier.
+   * @param open those of the run that were not read as ended; they are now
+   */
+  async function completed(
+    runId: string,
+    dispatches: DispatchView[],
+    open: ReadonlySet<string>,
+  ): Promise<DispatchView[]> {
+    if (open.size === 0) return dispatches;
+    const rest = await readDispatches(runId, [...open]);
+    return [...dispatches.filter(({ agentId }) => !open.has(agentId)), ...rest];
+  }
+
   return {
     async get(runId) {
       const run = await readRun(runId);
@@ -67,21 +81,21 @@ export function createRunReader({
       // Subscribed before the first read, so that nothing falls between the two.
       const unsubscribe = hub.subscribe(runId, (agentIds) => changes.add(agentIds));
       try {
-        let run = await readRun(runId);
-        const first = await readDispatches(runId);
         /** Not yet said to have ended. */
-        const open = new Set(first.filter(({ endedAt }) => endedAt === undefined).map(({ agentId }) => agentId));
-        yield { run, dispatches: first };
+        const open = new Set<string>();
+        let [run, dispatches] = await Promise.all([readRun(runId), readDispatches(runId)]);
+        for (const { agentId, endedAt } of dispatches) if (endedAt === undefined) open.add(agentId);
+        yield { run, dispatches: run.endedAt === undefined ? dispatches : await completed(runId, dispatches, open) };
         while (run.endedAt === undefined) {
           if (run.targetCount > LARGE_RUN_TARGETS) await clock.sleep(LARGE_RUN_PAUSE_MS, signal);
           const changed = await changes.next(signal);
           if (changed === undefined) return;
-          run = await readRun(runId);
-          // A run that has ended may be seen before the ring that tells of its last dispatches: they are all read then.
-          const wanted = run.endedAt === undefined ? changed : [...new Set([...changed, ...open])];
-          const dispatches = wanted.length === 0 ? [] : await readDispatches(runId, wanted);
+          [run, dispatches] = await Promise.all([
+            readRun(runId),
+            changed.length === 0 ? [] : readDispatches(runId, changed),
+          ]);
           for (const { agentId, endedAt } of dispatches) if (endedAt !== undefined) open.delete(agentId);
-          yield { run, dispatches };
+          yield { run, dispatches: run.endedAt === undefined ? dispatches : await completed(runId, dispatches, open) };
         }
       } finally {
         unsubscribe();

@@ -337,10 +337,12 @@ export function createRunStore(pool: Pool): RunStore {
       const { rows } = await query<{ id: string }>({
         name: 'close-runs',
         text: `
-          update runs r set ended_at = coalesce(r.ended_at, $2),
-            counts = (select jsonb_object_agg(s.state, s.n) from
-              (select state, count(*) as n from dispatches where run_id = r.id group by state) s)
-          where r.id = any($1) and not exists (select 1 from dispatches d where d.run_id = r.id and d.state < ${FIRST_END})
+          update runs r set ended_at = coalesce(r.ended_at, $2), counts = c.counts
+          -- Run by run, over the key of its targets.
+          from unnest($1::text[]) as asked(id), lateral (
+            select jsonb_object_agg(s.state, s.n) as counts, bool_or(s.state < ${FIRST_END}) as open
+            from (select state, count(*) as n from dispatches where run_id = asked.id group by state) s) c
+          where r.id = asked.id and c.open is not true
           returning r.id`,
         values: [runIds, now],
       });
