@@ -87,6 +87,8 @@ export interface RunningHealthModel {
   readonly maintenance: MaintenanceService;
   /** Revoked or deleted. */
   agentGone(agentId: string): void;
+  /** Of some agent: other overrides, policies and groups may hold on it. Those of all are looked at anew, once for many such changes. */
+  labelsChanged(): void;
   /** Sets the gauges. */
   census(): Promise<void>;
   stop(): Promise<void>;
@@ -190,6 +192,7 @@ export function createHealthModel(deps: HealthModelDeps, config: HealthModelConf
         watches: createWatchReader({ packs, policies }),
         maintenance: maintained,
         agentGone: (agentId) => watched.gone(agentId),
+        labelsChanged: refresh.ask,
         async census() {
           const { fleet } = await reader.view();
           for (const [state, count] of Object.entries(fleet.counts)) metrics.agentsByHealth.with({ state }).set(count);

@@ -114,7 +114,10 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     });
     closers.push(() => trust.close());
     const revoke = (agentId: string, why: string) => agents.revoke({ name: 'kubernetes' }, agentId, why);
-    const labelled: ClusterDeps['labelled'] = (agentId, labels) => sessions.pinnedChanged(agentId, labels);
+    const labelled: ClusterDeps['labelled'] = (agentId, labels) => {
+      sessions.pinnedChanged(agentId, labels);
+      health.labelsChanged();
+    };
     const cluster = createCluster({ db, ca, audit, clock, log, api: clusterApi, revoke, labelled }, config);
     const enrollment = createEnrollmentService({ db, ca, audit, clock, metrics, enrollNode: cluster.enrollNode });
     await ensurePackKey(state, config.dataDir);
