@@ -125,6 +125,7 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
         break;
       case 'pinnedLabels':
         parts.target?.pinned(kind.value.labels);
+        parts.rules?.().pinned(kind.value.labels);
         break;
       case 'packsWanted':
         holdAndLog(kind.value.packs, wantAnew());
@@ -172,6 +173,7 @@ export function createSessionHandler(parts: SessionParts, about: SessionFacts): 
       // Before the engine, which may be offered tasks from now on.
       parts.target?.welcomed(agentName, pinnedLabels);
       parts.engine().sessionOpened(outputWindowBytes);
+      parts.rules?.().pinned(pinnedLabels);
       parts.rules?.().sessionOpened(capabilities);
     },
     closed() {

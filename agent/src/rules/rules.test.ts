@@ -197,6 +197,23 @@ describe('rules at work', () => {
     await until(() => node?.log('agent') === undefined);
   });
 
+  it('hold by what the server calls the agent, as selectors do, and go on so after a restart', async () => {
+    const bySite = OFTEN.replace('    on:', '    requires: { site: lyon, role: db }\n    on:').replace(
+      'count: 3',
+      'count: 1',
+    );
+    node = await start([watch('1.0.0', bySite.replace("'string(settings.mark)'", 'agent.labels.site'))]);
+    node.rules.pinned({ site: 'lyon', role: 'db' });
+    await (await ready()).say('often', 'often', 'often');
+    await until(() => node?.short().length === 1);
+    expect(node.short()).toEqual(['lyon×1']);
+    await node.rules.stop();
+    node = await start([watch('1.0.0', bySite)]);
+    await ready();
+    node.rules.pinned({});
+    await until(() => node?.log('agent') === undefined);
+  });
+
   it('tell of what they no longer watch, but not because packs are still being read', async () => {
     node = await start([watch('1.0.0', DISK)]);
     await (await ready()).say('disk / is full', 'disk /var is full', 'disk /var is fine');

@@ -27,6 +27,8 @@ export interface Rules {
   sessionClosed(): void;
   acknowledged(ack: EventAck): void;
   policy(policy: Policy): void;
+  /** The labels that the server holds of this agent: they count as its own do, and go before them. */
+  pinned(labels: Readonly<Record<string, string>>): void;
   reset(reset: ResetMonitor): void;
   health(): Pick<Heartbeat, 'rulesCheckedMsAgo' | 'spooledEventRecords' | 'fault'>;
   /** On disk. */
@@ -160,6 +162,7 @@ export async function startRules(deps: RulesDeps, config: RulesConfig): Promise<
     sessionClosed: sender.closed,
     acknowledged: ({ spoolId, seq }) => sender.acknowledged(spoolId, Number(seq)),
     policy: watching.policy,
+    pinned: watching.pinned,
     reset: ({ packName, monitorName, instance }) => runtime.reset(packName, monitorName, instance),
     health: () => ({
       rulesCheckedMsAgo: Math.min(MAX_CHECKED_MS, Math.round(check.checkedMsAgo())),

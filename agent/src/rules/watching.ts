@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Severity } from '@openline/packs';
 import type { About, WatchOverride } from '@openline/packs/engine';
 import { AlertSeverity, type Policy } from '@openline/proto/agent';
+import { effectiveLabels } from '@openline/proto/properties';
 import type { ProbeScheduler } from '../monitors/scheduler.ts';
 import type { PackLibrary } from '../packs/library.ts';
 import type { EngineLog } from '../tasks/clock.ts';
@@ -12,6 +14,8 @@ import type { RuleRuntime } from './runtime.ts';
 export interface Watching {
   /** Complete each time; kept over a restart. */
   policy(policy: Policy): void;
+  /** The labels that the server holds of this agent, which go before its own. All of them each time; kept over a restart. */
+  pinned(labels: Readonly<Record<string, string>>): void;
   /** Resolves when all that was asked so far holds. */
   settled(): Promise<void>;
 }
@@ -28,11 +32,14 @@ export interface WatchingDeps {
 }
 
 const OVERRIDES = 'overrides';
+const PINNED = 'pinned labels';
 
-export function startWatching(deps: WatchingDeps, about: About): Watching {
+/** @param said what the agent says of itself */
+export function startWatching(deps: WatchingDeps, said: About): Watching {
   const { log, runtime } = deps;
   let turn: Promise<void> = Promise.resolve();
   let overrides = readNote(runtime.noted(OVERRIDES));
+  let pinned = readPinned(runtime.noted(PINNED));
   let holding = false;
   /** Until then packs that are held look as if they were not. */
   let packsKnown = false;
@@ -50,6 +57,7 @@ export function startWatching(deps: WatchingDeps, about: About): Watching {
     // Also for what was watched by an earlier process, and is no more: it has to be told.
     if (packs.length === 0 && !holding && Object.keys(runtime.engineState()).length === 0) return;
     const { compileWatches, createEngine } = await deps.loadEngine();
+    const about = { ...said, labels: effectiveLabels(said.labels, pinned) };
     const watches = compileWatches(packs, about, overrides);
     // From here to `use` nothing waits, so that no event falls between the two engines.
     const engine = createEngine(watches, runtime.engineState());
@@ -75,6 +83,12 @@ export function startWatching(deps: WatchingDeps, about: About): Watching {
       if (JSON.stringify(next) === JSON.stringify(overrides)) return;
       overrides = next;
       runtime.note(OVERRIDES, next);
+      void refresh();
+    },
+    pinned(labels) {
+      if (isDeepStrictEqual(labels, pinned)) return;
+      pinned = { ...labels };
+      runtime.note(PINNED, pinned);
       void refresh();
     },
     settled: () => turn,
@@ -105,6 +119,11 @@ function readNote(note: unknown): WatchOverride[] {
     const { pack, watch, enabled, severity, settings = {} } = one;
     return typeof pack === 'string' && typeof watch === 'string' ? [{ pack, watch, enabled, severity, settings }] : [];
   });
+}
+
+function readPinned(note: unknown): Readonly<Record<string, string>> {
+  const entries = Object.entries(typeof note === 'object' && note !== null ? note : {});
+  return Object.fromEntries(entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
 }
 
 /** A JSON object, or nothing: the engine says which settings make no sense. */
