@@ -198,10 +198,7 @@ describe('rules at work', () => {
   });
 
   it('hold by what the server calls the agent, as selectors do, and go on so after a restart', async () => {
-    const bySite = OFTEN.replace('    on:', '    requires: { site: lyon, role: db }\n    on:').replace(
-      'count: 3',
-      'count: 1',
-    );
+    const bySite = OFTEN.replace('    on:', '    requires: { site: lyon, role: db }\n    on:');
     node = await start([watch('1.0.0', bySite.replace("'string(settings.mark)'", 'agent.labels.site'))]);
     node.rules.pinned({ site: 'lyon', role: 'db' });
     await (await ready()).say('often', 'often', 'often');
