@@ -97,7 +97,7 @@ async function show(authority: Authority, flags: OutputFlag, io: Io): Promise<vo
   if (view.overlap !== null && view.overlap.behind.length > 0) printLines(io, behindTable(view.overlap, when, io));
 }
 
-function overlapLines(overlap: OverlapView, when: (iso: string | null) => string): string[] {
+export function overlapLines(overlap: OverlapView, when: (iso: string | null) => string): string[] {
   const { behindCount, previous } = overlap;
   const agents = behindCount === 1 ? '1 agent is' : `${behindCount} agents are`;
   return [
@@ -106,7 +106,9 @@ function overlapLines(overlap: OverlapView, when: (iso: string | null) => string
     behindCount === 0
       ? 'agents:              all hold the new one'
       : `agents:              ${agents} behind; whose certificate ends first must join again`,
-    'operators elsewhere: `openline ca bundle > ca.pem`, then `openline context set NAME --ca ca.pem`, before the old one ends',
+    overlap.rootUnchanged
+      ? 'operators elsewhere: need nothing: the root that they trust is the same'
+      : 'operators elsewhere: `openline ca bundle > ca.pem`, then `openline context set NAME --ca ca.pem`, before the old one ends',
   ];
 }
 

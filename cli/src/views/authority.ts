@@ -15,6 +15,8 @@ export interface OverlapView {
   earliestEnd: string | null;
   latestEnd: string | null;
   previous: string[];
+  /** Who trusts the authorities before trusts the new one. */
+  rootUnchanged: boolean;
   behindCount: number;
   behind: { agentId: string; agent: string; online: boolean; certificateExpiresAt: string | null }[];
 }
@@ -39,6 +41,7 @@ export function authorityView({
             earliestEnd: iso(overlap.earliestEndUnixMs),
             latestEnd: iso(overlap.latestEndUnixMs),
             previous: overlap.previousHashes,
+            rootUnchanged: overlap.rootUnchanged,
             behindCount: overlap.behindCount,
             behind: overlap.behind.map(({ agentId, agentName, online, certificateExpiresUnixMs }) => ({
               agentId,

@@ -39,6 +39,7 @@ function authorityMessage(view: AuthorityView): Authority {
       earliestEndUnixMs: unixMs(overlap.earliestEnd),
       latestEndUnixMs: unixMs(overlap.latestEnd),
       previousHashes: overlap.previousHashes.map(named),
+      rootUnchanged: overlap.rootUnchanged,
       behindCount,
       behind: behind.map(({ agentId, name, online, certificateExpiresAt }) => ({
         agentId,

@@ -48,6 +48,8 @@ export interface AuthorityState {
         readonly earliestEnd: Date;
         readonly latestEnd: Date;
         readonly previousHashes: readonly string[];
+        /** Who trusts those before trusts the new one. */
+        readonly rootUnchanged: boolean;
       }
     | undefined;
 }
@@ -186,6 +188,7 @@ export async function openCertificateAuthority(
           earliestEnd: new Date(endsOf(overlap, config).earliestUnixMs),
           latestEnd: new Date(endsOf(overlap, config).latestUnixMs),
           previousHashes: overlap.previous.map(({ hash }) => hash),
+          rootUnchanged: overlap.previous.every((previous) => sharesRoot(previous, signing)),
         },
       };
     },

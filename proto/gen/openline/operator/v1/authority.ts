@@ -47,6 +47,8 @@ export interface AuthorityOverlap {
   behindCount: number;
   /** The first of them, by name. */
   behind: AgentBehind[];
+  /** Who trusts the authorities before trusts the new one: all are below one root. */
+  rootUnchanged: boolean;
 }
 
 export interface AgentBehind {
@@ -219,6 +221,7 @@ function createBaseAuthorityOverlap(): AuthorityOverlap {
     previousHashes: [],
     behindCount: 0,
     behind: [],
+    rootUnchanged: false,
   };
 }
 
@@ -250,6 +253,9 @@ export const AuthorityOverlap: MessageFns<AuthorityOverlap> = {
     }
     for (const v of message.behind) {
       AgentBehind.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.rootUnchanged !== false) {
+      writer.uint32(56).bool(message.rootUnchanged);
     }
     return writer;
   },
@@ -315,6 +321,14 @@ export const AuthorityOverlap: MessageFns<AuthorityOverlap> = {
             message.behind.push(AgentBehind.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.rootUnchanged = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -344,6 +358,7 @@ export const AuthorityOverlap: MessageFns<AuthorityOverlap> = {
     message.previousHashes = object.previousHashes?.map((e) => e) || [];
     message.behindCount = object.behindCount ?? 0;
     message.behind = object.behind?.map((e) => AgentBehind.fromPartial(e)) || [];
+    message.rootUnchanged = object.rootUnchanged ?? false;
     return message;
   },
 };
