@@ -58,7 +58,13 @@ export async function openSecretStateStore(deps: SecretStateDeps, name: string):
   }
 
   async function get() {
-    const { metadata, data } = Secret.parse(await ask(() => api.get(path)));
+    const answer = Secret.safeParse(await ask(() => api.get(path)));
+    if (!answer.success) {
+      const places = answer.error.issues.map((issue) => issue.path.join('.') || 'the answer').join(', ');
+      const reason = `the Kubernetes API answered with what is no Secret (${places})`;
+      throw new OpenlineError('STATE_UNAVAILABLE', `the Secret ${api.namespace}/${name}: ${reason}`);
+    }
+    const { metadata, data } = answer.data;
     const textOf = (item: StateItem) => {
       const encoded = data?.[SECRET_KEYS[item]];
       return encoded === undefined ? undefined : Buffer.from(encoded, 'base64').toString('utf8');

@@ -161,6 +161,23 @@ describe('the state in a Secret', () => {
     expect(new Set(calls)).toEqual(new Set(['get /api/v1/namespaces/openline/secrets/openline-state']));
   });
 
+  it('is refused with the place where an answer of the API is no Secret', async () => {
+    const api = {
+      namespace: 'openline',
+      get: async () => ({ metadata: {}, data: { k: 'no base64' } }),
+      patch: async () => {},
+    };
+    const opened = openSecretStateStore(
+      { api, clock: { sleep: async () => {} }, local: createFileStateStore(folder()) },
+      'openline-state',
+    );
+    await expect(opened).rejects.toMatchObject({
+      code: 'STATE_UNAVAILABLE',
+      message:
+        'the Secret openline/openline-state: the Kubernetes API answered with what is no Secret (metadata.resourceVersion, data.k)',
+    });
+  });
+
   it('waits for an API that does not answer yet, and gives up in the end', async () => {
     const { open, failures, slept } = cluster();
     failures.push(new Error('ECONNREFUSED'), new ApiRefused(503, 'busy'));
