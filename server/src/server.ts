@@ -28,6 +28,7 @@ import { startManifests } from './manifests/manifests.ts';
 import { createNotifications } from './notifications/notifications.ts';
 import { createPackService } from './packs/create-pack-service.ts';
 import { readPackHolders } from './packs/pack-holders.ts';
+import { probePorts } from './probe-ports.ts';
 import { createRunService } from './runs/create-run-service.ts';
 import { createDispatchDesk, type DispatchDesk } from './runs/desk.ts';
 import { createRunHub } from './runs/hub.ts';
@@ -79,6 +80,8 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     for (const close of closers.splice(0).reverse()) await close();
   };
   try {
+    const { agentListen, operatorListen, metricsListen } = config;
+    await probePorts({ agentListen, operatorListen, metricsListen });
     const database = await openDatabase(config, { log, metrics });
     closers.push(() => database.close());
     const { kysely: db, pool } = database;
