@@ -13,12 +13,32 @@ export interface CensusDeps {
 
 /** Label values come from a closed set: an agent may say what it likes. */
 const MOST_VERSIONS = 20;
+const OTHER = 'other';
 const OPEN = Object.values(STATES).filter((state) => state < FIRST_END);
+
+/**
+ * Agents by version, the rest as `other`. A version that is shown stays shown as long as any agent has it, and then makes room. Pure.
+ * @param rows the most frequent first
+ * @param before what was shown last
+ */
+export function countVersions(
+  rows: readonly { readonly version: string; readonly agents: number }[],
+  before: ReadonlyMap<string, number>,
+): Map<string, number> {
+  const counts = new Map<string, number>();
+  let room = MOST_VERSIONS - rows.filter(({ version }) => before.has(version)).length;
+  for (const { version, agents } of rows) {
+    const isShown = before.has(version) || room-- > 0;
+    const label = isShown ? version : OTHER;
+    counts.set(label, (counts.get(label) ?? 0) + Number(agents));
+  }
+  return counts;
+}
 
 /** Sets the gauges of what stands in the database. @returns takes the census; rejects while the database does not answer, and then they keep what they said */
 export function createCensus({ db, packs, metrics }: CensusDeps): () => Promise<void> {
+  let versions: ReadonlyMap<string, number> = new Map();
   /** What was shown and is gone says 0, rather than what it said last. */
-  const versions = new Set<string>();
   const packNames = new Set<string>();
 
   async function countAgents(): Promise<void> {
@@ -29,16 +49,11 @@ export function createCensus({ db, packs, metrics }: CensusDeps): () => Promise<
       .groupBy('version')
       .orderBy('agents', 'desc')
       .execute();
-    const byVersion = new Map<string, number>(Array.from(versions, (version) => [version, 0]));
-    let known = 0;
-    for (const { version, agents } of rows) {
-      const shown = versions.has(version) || versions.size < MOST_VERSIONS ? version : 'other';
-      if (shown !== 'other') versions.add(shown);
-      byVersion.set(shown, (byVersion.get(shown) ?? 0) + Number(agents));
-      known += Number(agents);
-    }
-    metrics.agentsKnown.set(known);
-    for (const [version, agents] of byVersion) metrics.agentsByVersion.with({ version }).set(agents);
+    const before = versions;
+    versions = countVersions(rows, before);
+    for (const version of before.keys()) if (!versions.has(version)) metrics.agentsByVersion.remove({ version });
+    for (const [version, agents] of versions) metrics.agentsByVersion.with({ version }).set(agents);
+    metrics.agentsKnown.set([...versions.values()].reduce((sum, agents) => sum + agents, 0));
   }
 
   async function countDispatches(): Promise<void> {

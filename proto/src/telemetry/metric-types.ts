@@ -15,6 +15,8 @@ export interface Histogram {
  */
 export interface Labelled<Metric, Label extends string> {
   with(labels: Readonly<Record<Label, string>>): Metric;
+  /** Of what is no more: its series ends here. */
+  remove(labels: Readonly<Record<Label, string>>): void;
 }
 
 /**

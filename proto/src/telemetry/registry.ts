@@ -50,8 +50,10 @@ export function createRegistry(): Registry {
       const lines = Array.from(series, ([shown, one]) => one.lines(name, shown));
       return `# HELP ${name} ${escaped(help)}\n# TYPE ${name} ${type}\n${lines.join('')}`;
     });
-    return (values: Readonly<Record<string, string>>): S => {
-      const key = labels.map((label) => `${label}="${escaped(values[label] ?? '').replaceAll('"', '\\"')}"`).join(',');
+    const keyOf = (values: Readonly<Record<string, string>>) =>
+      labels.map((label) => `${label}="${escaped(values[label] ?? '').replaceAll('"', '\\"')}"`).join(',');
+    const find = (values: Readonly<Record<string, string>>): S => {
+      const key = keyOf(values);
       let one = series.get(key);
       if (one === undefined) {
         one = make();
@@ -59,6 +61,7 @@ export function createRegistry(): Registry {
       }
       return one;
     };
+    return { with: find, remove: (values: Readonly<Record<string, string>>) => void series.delete(keyOf(values)) };
   }
 
   function labelled<S extends Series, L extends string>(
@@ -66,18 +69,18 @@ export function createRegistry(): Registry {
     labels: KnownLabels<L>,
     make: () => S,
   ): Labelled<S, L> {
-    const find = family({ ...described, labels: Object.keys(labels) }, make);
-    if (described.type !== 'gauge') for (const values of combinations(labels)) find(values);
-    return { with: find };
+    const found = family({ ...described, labels: Object.keys(labels) }, make);
+    if (described.type !== 'gauge') for (const values of combinations(labels)) found.with(values);
+    return found;
   }
 
   return {
-    counter: (name, help) => family({ name, help, type: 'counter', labels: [] }, createCounter)({}),
+    counter: (name, help) => family({ name, help, type: 'counter', labels: [] }, createCounter).with({}),
     counters: (name, help, labels) => labelled({ name, help, type: 'counter' }, labels, createCounter),
-    gauge: (name, help) => family({ name, help, type: 'gauge', labels: [] }, createGauge)({}),
+    gauge: (name, help) => family({ name, help, type: 'gauge', labels: [] }, createGauge).with({}),
     gauges: (name, help, labels) => labelled({ name, help, type: 'gauge' }, labels, createGauge),
     histogram: (name, help, buckets) =>
-      family({ name, help, type: 'histogram', labels: [] }, () => createHistogram(buckets))({}),
+      family({ name, help, type: 'histogram', labels: [] }, () => createHistogram(buckets)).with({}),
     histograms: (name, help, labels, buckets) =>
       labelled({ name, help, type: 'histogram' }, labels, () => createHistogram(buckets)),
     beforeScrape: (read) => {

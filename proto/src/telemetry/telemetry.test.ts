@@ -51,6 +51,15 @@ describe('a registry', () => {
     expect(body).not.toContain('expiry_seconds{');
   });
 
+  it('shows a series no more that has ended', async () => {
+    const body = await shown((r) => {
+      const agents = r.gauges('agents', 'Agents.', { version: [] });
+      for (const version of ['1', '2']) agents.with({ version }).set(3);
+      agents.remove({ version: '1' });
+    });
+    expect(body).toContain('# TYPE agents gauge\nagents{version="2"} 3\n');
+  });
+
   it('reads what is only read off something at each scrape', async () => {
     let length = 0;
     const registry = createRegistry();

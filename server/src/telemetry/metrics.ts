@@ -61,7 +61,7 @@ export function createMetrics() {
     agentsKnown: r.gauge('openline_agents_known', 'Agents that are enrolled and not revoked.'),
     agentsByVersion: r.gauges(
       'openline_agents_by_version',
-      'Agents that are enrolled and not revoked, by the version that they had when they were last connected; “other” beyond twenty versions.',
+      'Agents that are enrolled and not revoked, by the version that they had when they were last connected; “other” beyond twenty at a time.',
       { version: [] },
     ),
     packAgents: r.gauges(
