@@ -1,4 +1,4 @@
-import { CommanderError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import { closest } from './args/closest.ts';
 import type { Io } from './io.ts';
 import { buildProgram } from './program.ts';
@@ -37,7 +37,7 @@ function lived(): number {
   return typeof process.exitCode === 'number' ? process.exitCode : 0;
 }
 
-function configure(command: ReturnType<typeof buildProgram>, io: Io): void {
+function configure(command: Command, io: Io): void {
   command.configureOutput({
     writeOut: (text) => io.out.write(text),
     writeErr: (text) => io.err.write(text),
@@ -50,7 +50,7 @@ function configure(command: ReturnType<typeof buildProgram>, io: Io): void {
 }
 
 async function fail(error: unknown, argv: readonly string[], io: Io): Promise<number> {
-  const { EXIT, exitCodeOf, renderFailure, usageError } = await import('./failure.ts');
+  const { EXIT, exitCodeOf, renderFailure, usageError, withFlags } = await import('./failure.ts');
   const write = (shown: unknown) => {
     const verbose = argv.includes('-v') || argv.includes('--verbose');
     io.err.write(
@@ -60,18 +60,24 @@ async function fail(error: unknown, argv: readonly string[], io: Io): Promise<nu
     );
     return exitCodeOf(shown);
   };
-  if (!(error instanceof CommanderError)) return write(error);
-  if (error.exitCode === 0) return EXIT.ok; // --help, --version
-  if (error.code === 'commander.help') return EXIT.badRequest; // a group without its command: the help has been shown
+  if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok; // --help, --version
+  // a group without its command: the help has been shown
+  if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.badRequest;
   const words = argv.filter((word) => /^[a-z]+$/.test(word)).slice(0, 2);
   const program = buildProgram(io, () => {});
   const known = words.reduce<{ command: typeof program; path: string[] }>(
     ({ command, path }, word) => {
-      const next = command.commands.find((each) => each.name() === word);
+      const next = command.commands.find((each) => each.name() === word || each.aliases().includes(word));
       return next === undefined ? { command, path } : { command: next, path: [...path, word] };
     },
     { command: program, path: [] },
   );
+  if (!(error instanceof CommanderError)) {
+    // A noun alone lists.
+    const { options } = known.command.commands.find((each) => each.name() === 'list') ?? known.command;
+    const flags = options.flatMap(({ long }) => long ?? []);
+    return write(withFlags(error, flags));
+  }
   const group = ['openline', ...known.path].join(' ');
   if (error.code === 'commander.excessArguments' && known.command.commands.length > 0) {
     // The noun alone lists, so what follows it was taken for an argument of the list.

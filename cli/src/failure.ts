@@ -1,5 +1,6 @@
 import { ERRORS, type ErrorCode, isErrorCode, OpenlineError } from '@openline/proto/errors';
 import { createColors } from 'picocolors';
+import { inFlags } from './args/fields.ts';
 import type { Screen } from './io.ts';
 import { printable } from './render/text.ts';
 
@@ -20,6 +21,12 @@ export function usageError(
   doNext = 'See `openline --help`, or `--help` after the command.',
 ): CliError {
   return new CliError('REQUEST_INVALID', message, doNext);
+}
+
+/** What the server refused, in the words of the command line. @param flags of the command */
+export function withFlags(error: unknown, flags: readonly string[]): unknown {
+  if (!(error instanceof OpenlineError) || error instanceof CliError || error.code !== 'REQUEST_INVALID') return error;
+  return new OpenlineError(error.code, inFlags(error.message, flags), { cause: error });
 }
 
 /** Refusals that come again until the request, the credentials or the configuration are changed. */

@@ -1,3 +1,4 @@
+import { formatDuration } from '@openline/packs/duration';
 import { OpenlineError } from '@openline/proto/errors';
 import { MAX_PARAMETERS_BYTES, MAX_TTL_MS } from '@openline/proto/limits';
 import { PROPERTY_FORMS, parseProperty } from '@openline/proto/properties';
@@ -38,7 +39,10 @@ export const optionalMs = z
   .refine((value) => value <= Number.MAX_SAFE_INTEGER, 'too large')
   .transform((value) => (Number(value) === 0 ? undefined : Number(value)));
 
-export const ttlMs = optionalMs.refine((value) => (value ?? 0) <= MAX_TTL_MS, `longer than ${MAX_TTL_MS} ms (7 days)`);
+export const ttlMs = optionalMs.refine(
+  (value) => (value ?? 0) <= MAX_TTL_MS,
+  `longer than ${formatDuration(MAX_TTL_MS)}`,
+);
 
 export const byteOffset = z
   .bigint()

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { formatDuration } from '@openline/packs/duration';
 import { type ErrorCode, OpenlineError } from '@openline/proto/errors';
 import { MAX_PARAMETERS_BYTES, MAX_TARGETS, MAX_TTL_MS } from '@openline/proto/limits';
 import type { Principal } from '../access/access.ts';
@@ -382,5 +383,8 @@ function encodeParameters(parameters: Record<string, unknown>): string {
 
 function inRange(what: string, valueMs: number, minMs: number, maxMs: number): number {
   if (Number.isInteger(valueMs) && valueMs >= minMs && valueMs <= maxMs) return valueMs;
-  throw new OpenlineError('REQUEST_INVALID', `the ${what} must be between ${minMs} and ${maxMs} milliseconds`);
+  throw new OpenlineError(
+    'REQUEST_INVALID',
+    `the ${what} must be from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`,
+  );
 }
