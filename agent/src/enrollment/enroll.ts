@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { AgentServiceClient, type EnrollResponse } from '@openline/proto/agent';
 import { ERROR_CODE_METADATA, type ErrorCode, isErrorCode, OpenlineError } from '@openline/proto/errors';
+import { DEFAULT_AGENT_PORT } from '@openline/proto/limits';
 import { backoffMs } from '../link/backoff.ts';
 import { closedForGood } from '../link/closed-for-good.ts';
 import { CHANNEL_OPTIONS, causeOf } from '../link/stream.ts';
@@ -116,6 +117,10 @@ function readable(error: ServiceError, server: string): OpenlineError {
     return new OpenlineError('SERVER_UNTRUSTED', `${server}: ${error.details}; nothing was sent to it`, {
       cause: error,
     });
+  }
+  if (error.code === status.UNIMPLEMENTED) {
+    const problem = `server: ${server} is not the port for agents, which is ${DEFAULT_AGENT_PORT} unless configured otherwise`;
+    return new OpenlineError('CONFIG_INVALID', problem, { cause: error });
   }
   const transient = error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED;
   return new OpenlineError(transient ? 'SERVER_UNREACHABLE' : 'REQUEST_INVALID', `${server}: ${error.details}`, {

@@ -1,8 +1,9 @@
 import { X509Certificate } from 'node:crypto';
 import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Metadata, status } from '@grpc/grpc-js';
+import { Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type { EnrollRequest, EnrollResponse } from '@openline/proto/agent';
 import { ERROR_CODE_METADATA } from '@openline/proto/errors';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -14,6 +15,7 @@ import { makeRequest } from './csr.ts';
 import { type EnrollConfig, enroll, hashJoinToken } from './enroll.ts';
 import type { Identity } from './identity.ts';
 import { createIdentityStore } from './identity-store.ts';
+import { fetchPinnedCa } from './pin.ts';
 import { createRenewal, renewAtUnixMs } from './renewal.ts';
 
 let authority: TestAuthority;
@@ -133,6 +135,27 @@ describe('an agent that joins', () => {
       { host: 'localhost', port: fake.port },
     ];
     expect(await enrolled({ servers })).toMatchObject({ agentId: 'agent-7' });
+  });
+
+  it('is told when the port is not the one for agents, or does not speak TLS', async () => {
+    const operators = new Server();
+    const { keyPem, certificatePem } = await authority.serverIdentity();
+    const pair = { private_key: Buffer.from(keyPem), cert_chain: Buffer.from(certificatePem) };
+    const port = await new Promise<number>((resolve, reject) => {
+      const secure = ServerCredentials.createSsl(null, [pair]);
+      operators.bindAsync('localhost:0', secure, (error, bound) => (error ? reject(error) : resolve(bound)));
+    });
+    await expect(enrolled({ servers: [{ host: 'localhost', port }] })).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: `server: localhost:${port} is not the port for agents, which is 5723 unless configured otherwise`,
+    });
+    operators.forceShutdown();
+    const plain = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    await new Promise<void>((resolve) => plain.listen(0, '127.0.0.1', resolve));
+    const address = plain.address();
+    const asked = fetchPinnedCa('127.0.0.1', typeof address === 'object' ? (address?.port ?? 0) : 0, authority.caHash);
+    await expect(asked).rejects.toThrow(/: what listens there does not speak TLS$/);
+    plain.close();
   });
 
   it('gives up at once, with the server’s reason, when its token is refused', async () => {

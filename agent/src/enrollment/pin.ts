@@ -58,7 +58,9 @@ function presentedChain(host: string, port: number): Promise<X509Certificate[]> 
     const timeout = setTimeout(() => fail(`no answer within ${TIMEOUT_MS} ms`), TIMEOUT_MS);
     socket.once('error', (error) => {
       clearTimeout(timeout);
-      fail(error.message, error);
+      // OpenSSL's own words would name a line of its source.
+      const plain = /wrong version number|packet length too long/.test(error.message);
+      fail(plain ? 'what listens there does not speak TLS' : error.message, error);
     });
     socket.once('secureConnect', () => {
       clearTimeout(timeout);
