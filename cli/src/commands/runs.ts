@@ -57,8 +57,8 @@ function renderRuns(runs: readonly RunView[], io: Io): string[] {
   const columns: Column<RunView>[] = [
     { title: 'ID', cell: (run) => run.id },
     { title: 'TASK', cell: (run) => run.task, shrinks: true },
-    { title: 'TARGETS', cell: (run) => run.targets, shrinks: true },
     { title: 'STATE', cell: (run) => countsText(run.counts), shrinks: true },
+    { title: 'TARGETS', cell: (run) => run.targets, shrinks: true },
     { title: 'BY', cell: (run) => run.requestedBy, shrinks: true },
     { title: 'STARTED', cell: (run) => formatAge(at(run.createdAt), nowMs) },
     {

@@ -61,6 +61,9 @@ describe('a table', () => {
       { title: 'NOTE', cell: () => 'a very long note indeed', shrinks: true },
     ];
     expect(renderTable(columns, [{}], 25)).toEqual(['ID           NOTE', '0123456789   a very long…']);
+    // Where not even the narrowest fits, the beginning stays readable.
+    const more = [...columns, { title: 'BY', cell: () => 'somebody', shrinks: true }, ...columns];
+    expect(renderTable(more, [{}], 36)[1]).toBe('0123456789   a very long note in…  …');
     expect(renderTable(columns, [{}], Number.POSITIVE_INFINITY)[1]).toBe('0123456789   a very long note indeed');
   });
 });

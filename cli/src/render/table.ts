@@ -63,16 +63,23 @@ export function renderTable<Row>(
 }
 
 const NARROWEST = 8;
+/** Of a column that may be cut, in a table that is wider than the terminal whatever is done: what comes first is to be read, then. */
+const READABLE = 20;
 
 /** @returns whether the table fits now */
 function shrink<Row>(widths: number[], columns: readonly Column<Row>[], screenColumns: number): boolean {
+  const natural = [...widths];
   let over = widths.reduce((sum, width) => sum + width, 0) + GAP * (columns.length - 1) - screenColumns;
   while (over > 0) {
     let widest = -1;
     for (const [index, width] of widths.entries()) {
       if (columns[index]?.shrinks === true && width > NARROWEST && width > (widths[widest] ?? 0)) widest = index;
     }
-    if (widest < 0) return false;
+    if (widest < 0) {
+      for (const [index, width] of natural.entries())
+        widths[index] = columns[index]?.shrinks === true ? Math.min(width, READABLE) : width;
+      return false;
+    }
     widths[widest] = (widths[widest] ?? 0) - 1;
     over -= 1;
   }
