@@ -104,6 +104,10 @@ describe('the config file', () => {
     expect(await locate({}, io())).toMatchObject({ address: { text: 'new.example:5724' }, token: 'secret' });
     expect(readFileSync(path, 'utf8')).toContain('prod-token');
   });
+  it('is not what an empty --token falls back to', async () => {
+    contexts();
+    await expect(locate({ token: '' }, io())).rejects.toThrow('--token is empty');
+  });
   it('is not touched by a token that was to come and did not, as when the command before a pipe fails', async () => {
     contexts();
     await expect(

@@ -93,6 +93,9 @@ async function finish(input: {
   io: Io;
 }): Promise<Connection> {
   const { address, addressFrom, stored, flags, io } = input;
+  // A variable that was not set: to go on with a stored token would be to act as somebody else.
+  if (flags.token?.trim() === '')
+    throw new CliError('CONFIG_INVALID', '--token is empty', 'Give the token, or leave --token out.');
   const envToken = io.env['OPENLINE_TOKEN'] || undefined;
   const envCa = io.env['OPENLINE_CA'] || undefined;
   const storedToken = async () => pick(await stored?.token(), stored?.from);
