@@ -79,16 +79,17 @@ export function collectReferences(
 
 async function readParametersFile(path: string, io: Io): Promise<Parameters> {
   const text = await readText(path, 'the parameters', io);
+  const from = path === '-' ? 'standard input' : path;
   let value: unknown;
   try {
     // YAML takes most of what is broken JSON for something else.
     value = path.endsWith('.json') ? JSON.parse(text) : (await import('../yaml.ts')).parse(text);
   } catch (error) {
-    throw usageError(`${path}${placeOf(error)} is neither JSON nor YAML`, 'Correct the file at that place.');
+    throw usageError(`${from}${placeOf(error)} is neither JSON nor YAML`, 'Correct the file at that place.');
   }
   if (value === null || value === undefined) return {};
   if (!isObject(value))
-    throw usageError(`${path} holds no object of parameters`, 'Write one `name: value` per line, or a JSON object.');
+    throw usageError(`${from} holds no object of parameters`, 'Write one `name: value` per line, or a JSON object.');
   return value;
 }
 

@@ -49,7 +49,7 @@ export function explain(error: unknown, connection: Connection, waitedMs: number
       return new CliError(
         'PROTOCOL_UNSUPPORTED',
         `the server at ${server} does not know this request`,
-        'Upgrade the older of server and CLI: `openline version`.',
+        'Name the operator port, by default 5724, if this is the one for agents; else upgrade the older of server and CLI: `openline version`.',
         { cause: error },
       );
     case status.RESOURCE_EXHAUSTED:
