@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isAlive, parsePidFile } from './postmaster.ts';
+import { dataDirOf, isAlive, parsePidFile } from './postmaster.ts';
 
 const FILE = '4711\n/data\n1900000000\n43210\n\n127.0.0.1\n  1234567   8\nready   \n';
 
@@ -23,6 +23,23 @@ describe('postmaster.pid', () => {
   it('may hold anything', () => {
     fc.assert(fc.property(fc.string(), (text) => void parsePidFile(text)));
     expect(parsePidFile('-1\n')).toBeUndefined();
+  });
+});
+
+describe('a command line', () => {
+  const line = (...args: string[]) => args.map((arg) => `${arg}\0`).join('');
+  it.each([
+    ['PostgreSQL', line('/native/bin/postgres', '-D', '/data', '-p', '5432'), '/data'],
+    [
+      'PostgreSQL under an emulator',
+      line('/usr/bin/qemu-aarch64', '/bin/postgres', '/bin/postgres', '-D', '/data'),
+      '/data',
+    ],
+    ['another program with that option', line('/usr/bin/tar', '-D', '/postgres'), undefined],
+    ['PostgreSQL without a directory', line('postgres', '--version'), undefined],
+    ['a thread of the kernel', '', undefined],
+  ])('of %s', (_title, commandLine, directory) => {
+    expect(dataDirOf(commandLine)).toBe(directory);
   });
 });
 

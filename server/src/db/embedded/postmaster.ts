@@ -51,12 +51,23 @@ function exists(pid: number): boolean {
 function isPostgresOn(dataDir: string, pid: number): boolean {
   const commandLine = readProc(pid, 'cmdline');
   if (commandLine === undefined) return true;
-  const args = commandLine.split('\0');
-  if (basename(args[0] ?? '') !== 'postgres') return false;
-  const theirs = statSync(args[args.indexOf('-D') + 1] ?? '', { throwIfNoEntry: false });
+  const theirDir = dataDirOf(commandLine);
+  if (theirDir === undefined) return false;
+  const theirs = statSync(theirDir, { throwIfNoEntry: false });
   const ours = statSync(dataDir);
   // A path that is gone: the folder was moved while it ran.
   return theirs === undefined || (theirs.ino === ours.ino && theirs.dev === ours.dev);
+}
+
+/**
+ * Where an emulator runs the programs of another processor (an image for arm64 on amd64), its own name stands before theirs.
+ * @param commandLine as in /proc: a NUL after each argument
+ * @returns undefined: not of PostgreSQL
+ */
+export function dataDirOf(commandLine: string): string | undefined {
+  const args = commandLine.split('\0');
+  const option = args.indexOf('-D');
+  return args.slice(0, Math.max(option, 0)).some((arg) => basename(arg) === 'postgres') ? args[option + 1] : undefined;
 }
 
 function readProc(pid: number, name: string): string | undefined {
