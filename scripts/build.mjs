@@ -113,6 +113,8 @@ const bundles = [
 ];
 
 const stampFile = join(root, 'dist', '.inputs.json');
+/** Bundle → the packages whose code is in it, as package-lock.json names them: what scripts/sbom.ts makes its list of. */
+const packagesFile = join(root, 'dist', 'packages.json');
 
 /** Modification times and sizes of everything that went into the bundles, package-lock.json standing for the dependencies. */
 function stampOf(files) {
@@ -133,6 +135,15 @@ function isFresh() {
   } catch {
     return false; // never built, or an input or output has gone
   }
+}
+
+/** What esbuild read and left out again is in no bundle. */
+function packagesIn({ outputs }) {
+  const files = Object.values(outputs).flatMap(({ inputs }) =>
+    Object.keys(inputs).filter((file) => inputs[file].bytesInOutput > 0),
+  );
+  const packages = files.map((file) => /^(.*\/)?node_modules\/(@[^/]+\/)?[^/]+(?=\/)/.exec(file)?.[0]);
+  return [...new Set(packages.filter((path) => path !== undefined))].sort();
 }
 
 function removeOldChunks(outputs) {
@@ -166,6 +177,9 @@ export async function build() {
       outputs.push(path.slice(root.length + 1));
     }
   }
+  const names = bundles.map(({ entryPoints }) => Object.keys(entryPoints)[0]);
+  const packages = Object.fromEntries(results.map(({ metafile }, index) => [names[index], packagesIn(metafile)]));
+  writeFileSync(packagesFile, JSON.stringify(packages, undefined, 2));
   const inputs = results.flatMap((result) => Object.keys(result.metafile.inputs));
   const files = [
     ...new Set(inputs.filter((file) => !/^(node_modules\/|nothing:|builtin:|whole-builtin:)/.test(file))),
