@@ -24,6 +24,7 @@ import {
   scratchDir,
   signWithSiteKey,
   startAgent,
+  startCli,
   startNode,
   startServer,
   stateName,
@@ -347,7 +348,14 @@ spec: { watch: watch/often, on: role=web, threshold: { count: 2 }, reason: they 
 describe('a server that is killed and started again', () => {
   it('makes no alert of agents that come back, and one of an agent that does not', async () => {
     const before = await Promise.all([alertsOf('agent'), alertsOf('group')]);
+    const watching = startCli(server, ['health', '--watch']);
+    await eventually(() => watching.lines.length > 0, { what: 'the watch to begin' });
     await server.kill9();
+    await eventually(() => watching.tail().includes('the connection to the server is lost'), {
+      what: 'the watch to say that it is cut off',
+    });
+    watching.signal('SIGTERM');
+    expect((await watching.exited).code).toBe(143);
     await agent('web-1').kill9();
     server = await server.restart();
     const alert = await raised('agent', 'web-1');

@@ -149,12 +149,14 @@ function watchHealth(flags: HealthFlags, states: readonly string[], global: Glob
       return narrowed ? { ...view, fleet: null, groups: [] } : view;
     };
     let connected = false;
+    let lost = false;
     try {
       while (!stop.signal.aborted) {
         try {
           const request = { targets: flags.on ?? '' };
           for await (const update of client.stream(HealthServiceService.watchHealth, request, stop.signal)) {
             connected = true;
+            lost = false;
             const changed = board
               .take(update)
               .filter(({ type }) => !narrowed || type === 'agent' || type === 'removed');
@@ -171,6 +173,11 @@ function watchHealth(flags: HealthFlags, states: readonly string[], global: Glob
           }
         } catch (error) {
           if (!connected || !isPassing(error)) throw error;
+          // What is shown is old from now on.
+          const note = 'the connection to the server is lost; going on when it is back';
+          if (live !== undefined) live.draw(fitting([note, '', ...renderHealth(shown(), io)], io));
+          else if (!lost) io.err.write(`${note}\n`);
+          lost = true;
           await pause(RECONNECT_MS, stop.signal);
         }
       }
