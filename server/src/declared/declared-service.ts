@@ -1,3 +1,4 @@
+import { didYouMean } from '@openline/packs';
 import { OpenlineError } from '@openline/proto/errors';
 import type { Pool } from 'pg';
 import { allows, type Principal } from '../access/access.ts';
@@ -185,8 +186,9 @@ export async function createDeclaredService(deps: DeclaredDeps): Promise<Declare
 
     async get(word, name) {
       const { kind } = entryFor(word);
-      const row = (await readRows(query, kind)).rows.find((each) => each.name === name);
-      if (row === undefined) throw unknownObject(kind, name);
+      const { rows } = await readRows(query, kind);
+      const row = rows.find((each) => each.name === name);
+      if (row === undefined) throw unknownObject(kind, name, rows);
       return row;
     },
 
@@ -197,7 +199,7 @@ export async function createDeclaredService(deps: DeclaredDeps): Promise<Declare
         await lockDeclared(tx);
         const { rows } = await readRows(tx.query);
         const row = rows.find((each) => each.kind === entry.kind && each.name === name);
-        if (row === undefined) throw unknownObject(entry.kind, name);
+        if (row === undefined) throw unknownObject(entry.kind, name, rows);
         const users = rows.filter((each) =>
           parse(each)?.references.some((reference) => reference.kind === entry.kind && reference.name === name),
         );
@@ -251,8 +253,9 @@ function checkReferences(
   }
 }
 
-function unknownObject(kind: string, name: string): OpenlineError {
-  return new OpenlineError('DECLARED_UNKNOWN', `there is no ${kind} «${name}»`);
+function unknownObject(kind: string, name: string, rows: readonly DeclaredRow[]): OpenlineError {
+  const known = rows.filter((row) => row.kind === kind).map((row) => row.name);
+  return new OpenlineError('DECLARED_UNKNOWN', `there is no ${kind} «${name}»${didYouMean(name, known)}`);
 }
 
 function refuse(problems: readonly string[]): void {

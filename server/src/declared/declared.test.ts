@@ -168,6 +168,9 @@ describe('an object that needs another', () => {
       code: 'DECLARED_IN_USE',
       message: 'Table/round is needed by Cup/red',
     });
+    const unknown = "there is no Table «ruond»; did you mean 'round'?";
+    await expect(service.remove(ADMIN, 'tables', 'ruond')).rejects.toThrow(unknown);
+    await expect(service.get('tables', 'ruond')).rejects.toThrow(unknown);
     await service.remove(ADMIN, 'cups', 'red');
     await service.remove(ADMIN, 'tables', 'round');
     await expect(service.remove(ADMIN, 'tables', 'round')).rejects.toMatchObject({ code: 'DECLARED_UNKNOWN' });

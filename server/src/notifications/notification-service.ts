@@ -1,3 +1,4 @@
+import { didYouMean } from '@openline/packs';
 import { OpenlineError } from '@openline/proto/errors';
 import type { Pool } from 'pg';
 import type { Principal } from '../access/access.ts';
@@ -121,7 +122,13 @@ export function createNotificationService(deps: NotificationServiceDeps): Notifi
 
     async test(by, name, to) {
       const channel = channels.get(name);
-      if (channel === undefined) throw new OpenlineError('DECLARED_UNKNOWN', `there is no Channel «${name}»`);
+      if (channel === undefined) {
+        const hint = didYouMean(
+          name,
+          channels.list().map((each) => each.name),
+        );
+        throw new OpenlineError('DECLARED_UNKNOWN', `there is no Channel «${name}»${hint}`);
+      }
       const mail = channel.spec.target.kind === 'smtp';
       if (mail && to.length === 0)
         throw new OpenlineError('REQUEST_INVALID', `the channel «${name}» sends mails: say to whom`);

@@ -400,5 +400,6 @@ describe('openline channels test', () => {
     });
     await expect(service.test(ADMIN, 'mail', [])).rejects.toMatchObject({ code: 'REQUEST_INVALID' });
     await expect(service.test(ADMIN, 'nothing', [])).rejects.toMatchObject({ code: 'DECLARED_UNKNOWN' });
+    await expect(service.test(ADMIN, 'maill', [])).rejects.toThrow("no Channel «maill»; did you mean 'mail'?");
   });
 });
