@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { didYouMean } from '@openline/proto/suggest';
 import { parseAddress } from '../config/address.ts';
 import { type ConfigFile, type Context, configPath, readConfig, writeConfig } from '../config/file.ts';
 import { locate } from '../config/locate.ts';
@@ -78,7 +79,10 @@ async function configWith(name: string, io: Io): Promise<{ path: string; config:
   if (config.contexts.some((context) => context.name === name)) return { path, config };
   throw new CliError(
     'CONFIG_INVALID',
-    `${path} has no context ${name}`,
+    `${path} has no context ${name}${didYouMean(
+      name,
+      config.contexts.map((context) => context.name),
+    )}`,
     'Make it: `openline context set NAME --server HOST:PORT`; `openline context list` shows those there are.',
   );
 }

@@ -32,6 +32,17 @@ describe('a pack file', () => {
     });
   });
 
+  it('needs the right half of the key, and says which file is not it', async () => {
+    await keygenCommand('site', io());
+    await copyOfUtility();
+    await expect(signCommand(['utility.yaml'], { key: 'site.pub' }, io())).rejects.toThrow(
+      /site\.pub: this is no minisign secret key$/,
+    );
+    await expect(verifyCommand(['utility.yaml'], { publicKey: ['site.key'] }, io())).rejects.toThrow(
+      /site\.key: this is no minisign public key/,
+    );
+  });
+
   it('takes the signature beside it before the key of the site', async () => {
     await keygenCommand('other', io());
     await copyOfUtility();

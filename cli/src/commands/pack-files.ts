@@ -1,5 +1,6 @@
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { OpenlineError } from '@openline/proto/errors';
 import { isErrno } from '../config/file.ts';
 import { candidates, findLocalServer, readSecret } from '../config/local-server.ts';
 import { CliError, EXIT, fileProblem, usageError, writeProblem } from '../failure.ts';
@@ -86,9 +87,25 @@ export async function signatureFor(input: {
   );
 }
 
+/** What is wrong with a file, with its name. */
+function inFile<T>(path: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof OpenlineError)) throw error;
+    throw new CliError(
+      error.code,
+      `${path}: ${error.message}`,
+      'Name the right file; `openline packs keygen` makes PREFIX.key, to sign with, and PREFIX.pub, to verify with.',
+      { cause: error },
+    );
+  }
+}
+
 async function sign(path: string, content: Buffer, keyPath: string, io: Pick<Io, 'nowMs'>) {
   const { parseSecretKey, signPack } = await import('@openline/packs');
-  const key = parseSecretKey(await readSecret(keyPath, '--key'));
+  const text = await readSecret(keyPath, '--key');
+  const key = inFile(keyPath, () => parseSecretKey(text));
   const comment = `file:${basename(path)} signed:${new Date(io.nowMs()).toISOString()}`;
   return { signature: signPack(content, key, comment), signedBy: `key ${key.keyId}` };
 }
@@ -122,8 +139,14 @@ export async function verifyCommand(
   if (given.length === 0)
     throw usageError('there is no public key to verify with', 'Give --public-key FILE, or the key itself.');
   const keys = [];
-  for (const each of given)
-    keys.push(parsePublicKey(each.startsWith('RW') ? each : await readSecret(resolve(io.cwd, each), '--public-key')));
+  for (const each of given) {
+    if (each.startsWith('RW')) keys.push(parsePublicKey(each));
+    else {
+      const keyPath = resolve(io.cwd, each);
+      const text = await readSecret(keyPath, '--public-key');
+      keys.push(inFile(keyPath, () => parsePublicKey(text)));
+    }
+  }
   for (const file of files) {
     const { path, content } = await findPackFile(file, io);
     const signature = await readIfThere(`${path}.minisig`);

@@ -125,6 +125,7 @@ describe('the config file', () => {
     const left = await readConfig(path);
     expect([left.currentContext, left.contexts.map(({ name }) => name)]).toEqual([undefined, ['prod', 'test']]);
     await expect(deleteContext('new', io())).rejects.toThrow('has no context new');
+    await expect(useContext('prdo', io())).rejects.toThrow("has no context prdo; did you mean 'prod'?");
   });
   it.each([
     [{ contexts: [{ name: 'a', server: 's', tokn: 'SECRET' }] }, '`contexts[0].tokn` is not a key'],
