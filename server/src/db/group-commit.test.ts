@@ -35,3 +35,25 @@ describe('what is committed together', () => {
     expect(batches).toEqual([[5, 5], [1], [20], [3, 3, 3], [1]]);
   });
 });
+
+describe('after a large batch', () => {
+  it.each([
+    ['waits a little, so that the next is large, too', 100, 1],
+    ['does not, when all that is expected waits already', 4, 0],
+  ])('%s', async (_, expected, pauses) => {
+    let slept = 0;
+    const group = createGroupCommit<number>({
+      commit: async (items) => {
+        if (items.length === 20) for (let i = 0; i < 4; i++) group.add(i);
+      },
+      onFailure: (error) => {
+        throw error;
+      },
+      sleep: async () => void slept++,
+      more: (waiting) => expected > waiting,
+    });
+    for (let i = 0; i < 20; i++) group.add(i);
+    await group.idle();
+    expect(slept).toBe(pauses);
+  });
+});

@@ -17,6 +17,8 @@ export interface GroupCommitDeps<T> {
   commit(items: readonly T[]): Promise<void>;
   onFailure(error: unknown, pending: number): void;
   sleep(ms: number): Promise<void>;
+  /** Whether more is expected than so many items that wait already. Default: yes */
+  more?(waiting: number): boolean;
   /** Items in one batch. Default 2,000 */
   readonly maxBatch?: number;
   /** What the items of one batch may weigh together; one that is heavier is a batch of its own. Default: they weigh nothing */
@@ -37,6 +39,7 @@ export function createGroupCommit<T>({
   commit,
   onFailure,
   sleep,
+  more = () => true,
   maxBatch = MAX_BATCH,
   weight,
 }: GroupCommitDeps<T>): GroupCommit<T> {
@@ -68,7 +71,7 @@ export function createGroupCommit<T>({
       try {
         await commit(batch);
         failures = 0;
-        if (batch.length >= BUSY_BATCH && !closed) await sleep(BUSY_PAUSE_MS);
+        if (batch.length >= BUSY_BATCH && !closed && more(waiting.length)) await sleep(BUSY_PAUSE_MS);
       } catch (error) {
         waiting = batch.concat(waiting);
         onFailure(error, waiting.length);

@@ -110,6 +110,8 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
 
   const changes = createGroupCommit<{ change: DispatchChange; atMs: number }>({
     sleep,
+    // The last ends of what runs do not wait for others.
+    more: (waiting) => sum([...open.values()], (left) => left) > waiting,
     onFailure: failed('committing dispatch changes'),
     async commit(items) {
       const merged = new Map<string, DispatchChange>();

@@ -153,7 +153,7 @@ export function createRunStore(pool: Pool): RunStore {
             returning id, created_at),
           dispatch as (
             insert into dispatches (run_id, agent_id, agent_name, state, reason_code, reason, queued_at, sent_at, ended_at)
-            select run.id, t.agent_id, t.agent_name, t.state, t.reason_code, t.reason, run.created_at,
+            select run.id, t.agent_id, t.agent_name, t.state, coalesce(t.reason_code, ''), coalesce(t.reason, ''), run.created_at,
               case when t.state = ${STATES.sent} then run.created_at end, case when t.state >= ${FIRST_END} then run.created_at end
             from run, target t),
           audited as (
@@ -183,8 +183,8 @@ export function createRunStore(pool: Pool): RunStore {
           dispatches.map((d) => d.agentId),
           dispatches.map((d) => d.agentName),
           dispatches.map((d) => STATES[d.state]),
-          dispatches.map((d) => d.reasonCode),
-          dispatches.map((d) => d.reason),
+          columnOf(dispatches, (d) => d.reasonCode || null),
+          columnOf(dispatches, (d) => d.reason || null),
           JSON.stringify({
             task: `${run.packName}@${run.packVersion}/${run.taskName}`,
             targets: run.targets,
