@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { createGroupCommit } from '../db/group-commit.ts';
-import { type DispatchChange, FIRST_END, isEnd, mergeChanges, stateOf } from './dispatch.ts';
+import { type DispatchChange, FIRST_END, isEnd, mergeChanges, STATES, stateOf } from './dispatch.ts';
 import type { RunHub } from './hub.ts';
 import type { OutputChunk, RunStore } from './run-store.ts';
 
@@ -126,16 +126,17 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
       const nowMs = clock.nowMs();
       deps.observeBatch?.('changes', merged.size, (nowMs - startedMs) / 1000);
       for (const { change, atMs } of items) if (isEnd(change.state)) deps.observeDurable?.((nowMs - atMs) / 1000);
-      const acks = applied.filter(({ runId, agentId }) => {
-        const change = merged.get(`${runId} ${agentId}`);
-        return change !== undefined && change.epoch > 0 && isEnd(change.state);
-      });
+      const acks = applied.map(({ change }) => change).filter(({ epoch, state }) => epoch > 0 && isEnd(state));
       if (acks.length > 0) deps.resultsDurable(acks);
       deps.observeOutput?.(
         0,
         sum([...merged.values()], (change) => change.outputDroppedBytes ?? 0),
       );
-      noteChanged(applied.flatMap(({ state, ...ids }) => (state === undefined ? [] : [{ ...ids, state }])));
+      noteChanged(
+        applied
+          .filter(({ taken }) => taken)
+          .map(({ change: { runId, agentId, state } }) => ({ runId, agentId, state: STATES[state] })),
+      );
     },
   });
 

@@ -87,11 +87,10 @@ export interface OutputChunk {
   readonly data: Uint8Array;
 }
 
-/** A change whose session still holds. `state` is set when the change was taken, absent when it told nothing new. */
+/** A change whose session still holds: `taken`, or it told nothing new. */
 export interface Applied {
-  readonly runId: string;
-  readonly agentId: string;
-  readonly state: number | undefined;
+  readonly change: DispatchChange;
+  readonly taken: boolean;
 }
 
 export interface SweepLimits {
@@ -260,9 +259,7 @@ export function createRunStore(pool: Pool): RunStore {
       const told = new Set(changed);
       return held.flatMap((place): Applied[] => {
         const change = changes[place - 1];
-        if (change === undefined) return [];
-        const { runId, agentId, state } = change;
-        return [{ runId, agentId, state: told.has(place) ? STATES[state] : undefined }];
+        return change === undefined ? [] : [{ change, taken: told.has(place) }];
       });
     },
 
