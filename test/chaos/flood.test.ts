@@ -23,7 +23,7 @@ import { FLOOD_KEYS } from './flood-writer.ts';
 const SECONDS = Number(process.env['OPENLINE_FLOOD_SECONDS'] ?? 5);
 const PER_SECOND = Number(process.env['OPENLINE_FLOOD_PER_SECOND'] ?? 10_000);
 /** So that more comes than is taken, on any machine; 100: an agent as it is by default. */
-const CPU_SHARE = Number(process.env['OPENLINE_FLOOD_CPU_SHARE'] ?? 12);
+const CPU_SHARE = Number(process.env['OPENLINE_FLOOD_CPU_SHARE'] ?? 4);
 /** With what it was behind at the end, on a machine that others use as well. */
 const DRAIN_MS = 30_000 + 3_000 * SECONDS;
 const WRITERS = 2;

@@ -111,6 +111,8 @@ beforeAll(async () => {
   if (disksPossible) {
     const parts = ['journal', 'event-spool'].map((part) => freezableDisk(join(dir, 'agent-hung', part)));
     await start('hung');
+    // It could not say so later.
+    await packsHeld(server);
     for (const disk of parts) disk.freeze();
     frozen = parts;
   }

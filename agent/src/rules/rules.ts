@@ -182,5 +182,5 @@ export async function startRules(deps: RulesDeps, config: RulesConfig): Promise<
 
 /** Of an agent that was killed: nobody waits for them any more. */
 async function endOrphans(cookie: string): Promise<void> {
-  for (const group of await orphanedGroups(cookie, undefined)) signalGroup(group, 'SIGKILL');
+  for (const group of await orphanedGroups({ OPENLINE_RUN_ID: cookie }, undefined)) signalGroup(group, 'SIGKILL');
 }

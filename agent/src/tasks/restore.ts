@@ -24,11 +24,12 @@ export interface RestoreDeps {
  */
 export async function restore(
   { clock, log, journal, executor }: RestoreDeps,
-  config: { spoolDir: string; workRoot: string; killGraceMs: number },
+  config: { spoolDir: string; workRoot: string; killGraceMs: number; agentName: string },
 ): Promise<{ run: Run; task: Task }[]> {
   const stillRan = new Set<string>();
   for (const { runId, process } of journal.orphans) {
-    const groups = await orphanedGroups(runId, process);
+    const marks = { OPENLINE_RUN_ID: runId, OPENLINE_AGENT_NAME: config.agentName };
+    const groups = await orphanedGroups(marks, process);
     for (const pgid of groups) {
       signalGroup(pgid, 'SIGTERM');
       clock.after(config.killGraceMs, () => signalGroup(pgid, 'SIGKILL'));

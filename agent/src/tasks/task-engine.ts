@@ -128,7 +128,7 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
   if (deps.sharedLog === undefined) {
     const waiting = await restore(
       { clock, log, journal, executor },
-      { spoolDir, workRoot, killGraceMs: config.killGraceMs ?? 5_000 },
+      { spoolDir, workRoot, killGraceMs: config.killGraceMs ?? 5_000, agentName: config.agentName },
     );
     if (waiting.length > 0) executor.holdUntilSession();
     for (const { run, task } of waiting) resume(run, task);

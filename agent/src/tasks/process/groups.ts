@@ -36,10 +36,11 @@ export async function bootId(): Promise<string> {
 
 /**
  * The process groups that a dispatch of a dead agent left: of the process that the journal names, if it is still that one, and of members whose
- * environment carries the run id (its leader may have gone, or the agent may have died before it could write the name down).
+ * environment has these variables (its leader may have gone, or the agent may have died before it could write the name down).
+ * @param marks what only processes of this dispatch at this agent have: another agent on this machine may run the same run
  */
 export async function orphanedGroups(
-  runId: string,
+  marks: Readonly<Record<string, string>>,
   name: { pid: number; ticks: string; boot: string } | undefined,
 ): Promise<number[]> {
   if (name !== undefined && name.boot !== (await bootId())) return [];
@@ -47,10 +48,10 @@ export async function orphanedGroups(
     return (await groupLives(name.pid)) ? [name.pid] : [];
   }
   const groups = new Set<number>();
-  const cookie = Buffer.from(`OPENLINE_RUN_ID=${runId}\0`);
+  const cookies = Object.entries(marks).map(([name, value]) => Buffer.from(`${name}=${value}\0`));
   for (const pid of await processIds()) {
     const environ = await readFile(`/proc/${pid}/environ`).catch(() => Buffer.alloc(0));
-    if (!environ.includes(cookie)) continue;
+    if (!cookies.every((cookie) => environ.includes(cookie))) continue;
     // pgrp; a group of another session than the one that was started is one that the task detached on purpose.
     const pgid = Number((await statFields(pid))?.[2]);
     if (pgid > 1 && (name === undefined || pgid === name.pid)) groups.add(pgid);
