@@ -114,7 +114,6 @@ function bytesOf(...texts: readonly string[]): number {
  * is kept: what is accepted is said before what started, that before how it went and ended.
  */
 export function cutReports(reports: TaskReports, maxBytes: number): [TaskReports, TaskReports | undefined] {
-  if (countReports(reports) === 1) return [reports, undefined];
   let left = maxBytes;
   let taken = 0;
   let full = false;
