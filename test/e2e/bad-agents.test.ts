@@ -259,6 +259,24 @@ describe('what breaks the protocol', () => {
     });
   });
 
+  it('as many reports as a message has room for, at the moment of Welcome', async () => {
+    const accepted = Array.from({ length: 130_000 }, () => ({ runId: '', atUnixMs: 0n, queuePosition: 0 }));
+    const reports: AgentMessage = {
+      kind: { $case: 'taskReports', value: { accepted, started: [], progress: [], results: [] } },
+    };
+    // What the agent is owed is not settled yet when it comes, or just so: which it is cannot be chosen from outside.
+    for (let i = 0; i < 5; i++) {
+      const agent = impostor();
+      const welcomed = Promise.withResolvers<void>();
+      agent.onMessage(welcomed.resolve);
+      agent.hello();
+      await welcomed.promise;
+      agent.send(reports);
+      expect((await agent.disconnected()).code).toBe(DisconnectCode.DISCONNECT_CODE_PROTOCOL_VIOLATION);
+      await agent.ended;
+    }
+  });
+
   it('but not a kind that this server does not know: answered, and not fatal', async () => {
     const agent = impostor();
     agent.hello();

@@ -188,6 +188,15 @@ describe('when the database fails between the opening of a session and the look 
   });
 });
 
+it('a message with more in it than a function takes arguments, before it is settled what the agent is owed, is taken as any other', async () => {
+  const { connect, changes, sessions } = replica({ owed: { openAt: () => new Promise(() => {}) } });
+  const { say } = connect('a');
+  await until(() => sessions.isConnected('a'));
+  const accepted = Array.from({ length: 130_000 }, () => ({ runId: RUN, atUnixMs: 0n, queuePosition: 0 }));
+  say({ $case: 'taskReports', value: { accepted, started: [], progress: [], results: [] } });
+  expect(changes).toHaveLength(130_000);
+});
+
 describe('an agent that comes back', () => {
   const run = (i: number) => RUN.replace(/1$/, `${i}`);
   const orders = async (runIds: readonly string[]) => runIds.map(orderOf);

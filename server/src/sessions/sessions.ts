@@ -190,8 +190,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     heartbeat: (session, heartbeat) => deps.watcher.heartbeat(session.agentId, heartbeat),
     deliver(session, message) {
       // What it takes before its Hello is settled, it knows as well.
-      if (message.$case === 'taskReports')
-        session.hello?.openRunIds.push(...message.value.accepted.map(({ runId }) => runId));
+      if (message.$case === 'taskReports' && session.hello !== undefined)
+        for (const { runId } of message.value.accepted) session.hello.openRunIds.push(runId);
       uplink.deliver(session, message);
     },
     committed: (agentId) => downlink.takeResults(agentId),

@@ -124,8 +124,14 @@ export async function startLinkServer(
           call.startRead();
         },
         onReceiveMessage(bytes: Buffer) {
-          session?.receive(bytes);
-          call.startRead();
+          try {
+            session?.receive(bytes);
+            call.startRead();
+          } catch (error) {
+            // Whatever one agent makes go wrong here is the end of its own stream: thrown on, it would end the process, and with it everybody's.
+            call.sendStatus(refuse(call, 'Connect', error));
+            session?.streamEnded();
+          }
         },
         onReceiveHalfClose: ended,
         onCancel: ended,
