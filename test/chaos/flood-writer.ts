@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { createEventLog } from '../../agent/src/event-log.ts';
 
 /** Kinds of events in a flood. */
-export const FLOOD_KEYS = 100;
+export const FLOOD_KEYS = 20;
 
 async function main([directory = '', perSecond, seconds]: readonly string[]): Promise<void> {
   const log = createEventLog({ directory });

@@ -320,7 +320,7 @@ export const KEYS = {
     ...integer(1, 100),
     default: '50',
     description:
-      'Percent of one processor that matching events may take over time; a short burst may take all of it. What comes faster waits in its log.',
+      'Percent of one processor that matching events may take over time, and half a second more, saved up, for a burst. What comes faster waits in its log.',
   }),
   'events.maxBacklog': key({
     flag: 'events-max-backlog',
