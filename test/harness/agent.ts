@@ -29,15 +29,20 @@ export interface AgentOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Default: a new one from the server. undefined after the first start. */
   readonly joinToken?: string;
+  /** That of its pod, in place of a join token. Its name is that of its node. */
+  readonly tokenFile?: string;
   /** Default true: resolves when the server says that it is connected. */
   readonly awaitOnline?: boolean;
 }
 
 /** Starts the bundled agent as it is deployed; enrols it when its data directory is new. */
 export async function startAgent(options: AgentOptions): Promise<TestAgent> {
-  const { server, name } = options;
-  const joinToken = options.joinToken ?? (await server.operator.joinToken());
-  return launch(options, [`--join-token=${joinToken}`, `--ca-hash=${server.caHash}`, `--name=${name}`]);
+  const { server, name, tokenFile } = options;
+  const proof =
+    tokenFile === undefined
+      ? `--join-token=${options.joinToken ?? (await server.operator.joinToken())}`
+      : `--kubernetes-token-file=${tokenFile}`;
+  return launch(options, [proof, `--ca-hash=${server.caHash}`, `--name=${name}`]);
 }
 
 async function launch(options: AgentOptions, enrolment: readonly string[]): Promise<TestAgent> {

@@ -93,3 +93,19 @@ export async function certify(
   });
   return `${certificate.toString('pem')}\n`;
 }
+
+/** Of a server that whoever is given the certificate trusts. @param address an IP address @returns PEM */
+export async function selfSigned(address: string): Promise<{ readonly key: string; readonly cert: string }> {
+  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  const cert = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: '01',
+    name: `CN=${address}`,
+    keys,
+    signingAlgorithm: ALGORITHM,
+    notBefore: new Date(Date.now() - HOUR_MS),
+    notAfter: new Date(Date.now() + HOUR_MS),
+    extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'ip', value: address }])],
+  });
+  const der = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
+  return { key: x509.PemConverter.encode(der, 'PRIVATE KEY'), cert: cert.toString('pem') };
+}

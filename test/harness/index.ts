@@ -13,6 +13,7 @@ export { type AgentOptions, startAgent, type TestAgent } from './agent.ts';
 export { type BareAgent, bareAgent } from './bare-agent.ts';
 export { type AgentIdentity, authorityOf, certify, foreignAuthority, readIdentity } from './certificates.ts';
 export { type CliResult, runCli, startCli } from './cli.ts';
+export { canPlayCluster, startCluster, type TestCluster } from './cluster.ts';
 export { canMount, type FreezableDisk, freezableDisk, type SmallDisk, smallDisk } from './disk.ts';
 export { became, type EventAgent, eventAgent, fired } from './event-agent.ts';
 export { eventually } from './eventually.ts';

@@ -33,6 +33,8 @@ export interface ServerOptions {
   /** e.g. ['--heartbeat-interval', '500ms']; later flags win. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** A program, and its first arguments, that starts it where it is to run. */
+  readonly enter?: readonly string[];
   /** Default: a free one, which it also finds free when it is started again. */
   readonly agentPort?: number;
   /** Default 127.0.0.1. */
@@ -48,9 +50,11 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
   const dataDir = join(options.dir, '.openline', 'server');
   await copyDatabase(join(dataDir, 'postgres'));
   const startedAfterMs = BigInt(Date.now());
+  const [program = '', ...args] = [...(options.enter ?? []), process.execPath];
   const child = startProcess(
-    process.execPath,
+    program,
     [
+      ...args,
       OPENLINE,
       'server',
       `--data-dir=${dataDir}`,
