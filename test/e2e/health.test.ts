@@ -353,7 +353,7 @@ describe('a server that is killed and started again', () => {
     const watching = startCli(server, ['health', '--watch']);
     await eventually(() => watching.lines.length > 0, { what: 'the watch to begin' });
     await server.kill9();
-    await eventually(() => watching.tail().includes('the connection to the server is lost'), {
+    await eventually(() => watching.tail().includes('connection lost'), {
       what: 'the watch to say that it is cut off',
     });
     watching.signal('SIGTERM');

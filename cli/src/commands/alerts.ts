@@ -5,7 +5,6 @@ import {
   AlertServiceService,
 } from '@openline/proto/alerts';
 import type { OperatorClient } from '../client/client.ts';
-import { isPassing } from '../client/explain.ts';
 import { EXIT, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
 import { renderAlert, renderAlerts, renderUpdate } from '../render/alerts.ts';
@@ -21,7 +20,7 @@ import {
   STATES,
 } from '../views/alert.ts';
 import { stopOnInterrupt } from '../watch/interrupts.ts';
-import { pause } from '../watch/streams.ts';
+import { watchOn } from '../watch/streams.ts';
 import { type GlobalFlags, type OutputFlag, withClient } from './context.ts';
 
 export interface ListAlertsFlags extends OutputFlag {
@@ -34,8 +33,6 @@ export interface ListAlertsFlags extends OutputFlag {
   readonly owner?: string | undefined;
   readonly watch?: boolean | undefined;
 }
-
-const RECONNECT_MS = 1_000;
 
 export function listAlerts(flags: ListAlertsFlags, global: GlobalFlags, io: Io): Promise<number> {
   const filter = filterOf(flags);
@@ -106,30 +103,18 @@ function watchAlerts(filter: AlertFilter, flags: OutputFlag, global: GlobalFlags
     throw usageError(`a watch has no end, so -o ${flags.output} would never be written`, 'Use -o jsonl.');
   return withClient(global, io, async (client) => {
     const stop = stopOnInterrupt(io);
-    let connected = false;
-    let lost = false;
+    const patience = { signal: stop.signal, notice: (text: string) => io.err.write(`${text}\n`) };
     try {
-      while (!stop.signal.aborted) {
-        try {
-          for await (const { kind } of client.stream(AlertServiceService.watchAlerts, { filter }, stop.signal)) {
-            connected = true;
-            lost = false;
-            if (kind === undefined) continue; // a newer server's kind
-            if (flags.output === 'table') printWatched(kind, io);
-            else
-              io.out.write(
-                watchViews(kind)
-                  .map((view) => `${JSON.stringify(view)}\n`)
-                  .join(''),
-              );
-            await io.out.drained();
-          }
-        } catch (error) {
-          if (!connected || !isPassing(error)) throw error;
-          if (!lost) io.err.write('the connection to the server is lost; going on when it is back\n');
-          lost = true;
-          await pause(RECONNECT_MS, stop.signal);
-        }
+      for await (const { kind } of watchOn(client, AlertServiceService.watchAlerts, () => ({ filter }), patience)) {
+        if (kind === undefined) continue; // a newer server's kind
+        if (flags.output === 'table') printWatched(kind, io);
+        else
+          io.out.write(
+            watchViews(kind)
+              .map((view) => `${JSON.stringify(view)}\n`)
+              .join(''),
+          );
+        await io.out.drained();
       }
       return stop.exitCode;
     } finally {

@@ -1,12 +1,12 @@
 import { type EventFilter, EventServiceService } from '@openline/proto/alerts';
 import { parseDuration } from '../args/duration.ts';
-import { isPassing } from '../client/explain.ts';
 import { EXIT, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
 import { renderEvent, renderEvents } from '../render/alerts.ts';
 import { printItems, printLines } from '../render/document.ts';
 import { type EventView, eventView, LEVELS } from '../views/alert.ts';
 import { stopOnInterrupt } from '../watch/interrupts.ts';
+import { watchOn } from '../watch/streams.ts';
 import { type GlobalFlags, type OutputFlag, withClient } from './context.ts';
 
 export interface EventFlags extends OutputFlag {
@@ -67,7 +67,7 @@ function sinceOf(text: string, nowMs: number): number {
   return Number.isNaN(time) ? nowMs - parseDuration(text, '--since') : time;
 }
 
-/** Ends by Ctrl-C. */
+/** Ends by Ctrl-C. Goes on when the server is back, with what came meanwhile. */
 function followEvents(
   filter: EventFilter,
   newest: number,
@@ -79,19 +79,27 @@ function followEvents(
     throw usageError(`what follows has no end, so -o ${flags.output} would never be written`, 'Use -o jsonl.');
   return withClient(global, io, async (client) => {
     const stop = stopOnInterrupt(io);
+    const notice = (text: string) => io.err.write(`${text}\n`);
+    let position: bigint | undefined;
+    let asked: bigint | undefined;
+    const request = () => {
+      asked = position;
+      return { filter, newest, after: position };
+    };
     try {
-      for await (const { events } of client.stream(EventServiceService.watchEvents, { filter, newest }, stop.signal)) {
+      const answers = watchOn(client, EventServiceService.watchEvents, request, { signal: stop.signal, notice });
+      for await (const answer of answers) {
+        if (asked !== undefined && answer.position !== asked)
+          notice('events may be missing here: the server does not have all that came meanwhile');
+        asked = undefined;
+        position = answer.position;
         const screen = io.out.screen();
         const line = (view: EventView) =>
           flags.output === 'jsonl' ? JSON.stringify(view) : renderEvent(view, screen, io.nowMs());
-        printLines(io, events.map(eventView).map(line));
+        printLines(io, answer.events.map(eventView).map(line));
         await io.out.drained();
       }
       return stop.exitCode;
-    } catch (error) {
-      if (isPassing(error) && !stop.signal.aborted)
-        io.err.write('what follows is not known: the connection to the server was lost; start it again to go on\n');
-      throw error;
     } finally {
       stop.close();
     }

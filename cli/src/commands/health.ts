@@ -1,6 +1,5 @@
 import { HealthServiceService, type WatchHealthResponse } from '@openline/proto/operator-health';
 import type { OperatorClient } from '../client/client.ts';
-import { isPassing } from '../client/explain.ts';
 import { EXIT, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
 import { printDocument, printItems, printLines } from '../render/document.ts';
@@ -26,7 +25,7 @@ import {
 import { at } from '../views/values.ts';
 import { stopOnInterrupt } from '../watch/interrupts.ts';
 import { createLiveView } from '../watch/live-view.ts';
-import { pause } from '../watch/streams.ts';
+import { watchOn } from '../watch/streams.ts';
 import { type GlobalFlags, type OutputFlag, withClient } from './context.ts';
 
 export interface HealthFlags extends OutputFlag {
@@ -38,7 +37,6 @@ export interface HealthFlags extends OutputFlag {
 
 /** What is shown where no state is asked for: who is not healthy. */
 const ILL = BUCKETS.filter((bucket) => bucket !== 'healthy');
-const RECONNECT_MS = 1_000;
 
 /** @param agent one of them, in detail */
 export function showHealth(
@@ -148,38 +146,30 @@ function watchHealth(flags: HealthFlags, states: readonly string[], global: Glob
       const view = board.view(states, Number(flags.limit));
       return narrowed ? { ...view, fleet: null, groups: [] } : view;
     };
-    let connected = false;
-    let lost = false;
+    // What is shown is old from then on; it is drawn anew when the server is back.
+    const notice = (text: string) =>
+      live === undefined ? io.err.write(`${text}\n`) : live.draw(fitting([text, '', ...renderHealth(shown(), io)], io));
+    let opened = false;
+    const request = () => {
+      opened = true;
+      return { targets: flags.on ?? '' };
+    };
+    const patience = { signal: stop.signal, notice };
     try {
-      while (!stop.signal.aborted) {
-        try {
-          const request = { targets: flags.on ?? '' };
-          for await (const update of client.stream(HealthServiceService.watchHealth, request, stop.signal)) {
-            connected = true;
-            lost = false;
-            const changed = board
-              .take(update)
-              .filter(({ type }) => !narrowed || type === 'agent' || type === 'removed');
-            if (flags.output === 'jsonl') io.out.write(changed.map((item) => `${JSON.stringify(item)}\n`).join(''));
-            else if (live !== undefined) {
-              if (update.complete) live.draw(fitting(renderHealth(shown(), io), io));
-            } else if (!update.snapshot)
-              printLines(
-                io,
-                changed.flatMap((item) => changeLine(item, io)),
-              );
-            else if (update.complete) printLines(io, renderHealth(shown(), io));
-            await io.out.drained();
-          }
-        } catch (error) {
-          if (!connected || !isPassing(error)) throw error;
-          // What is shown is old from now on.
-          const note = 'the connection to the server is lost; going on when it is back';
-          if (live !== undefined) live.draw(fitting([note, '', ...renderHealth(shown(), io)], io));
-          else if (!lost) io.err.write(`${note}\n`);
-          lost = true;
-          await pause(RECONNECT_MS, stop.signal);
-        }
+      for await (const update of watchOn(client, HealthServiceService.watchHealth, request, patience)) {
+        if (opened) board.forget();
+        opened = false;
+        const changed = board.take(update).filter(({ type }) => !narrowed || type === 'agent' || type === 'removed');
+        if (flags.output === 'jsonl') io.out.write(changed.map((item) => `${JSON.stringify(item)}\n`).join(''));
+        else if (live !== undefined) {
+          if (update.complete) live.draw(fitting(renderHealth(shown(), io), io));
+        } else if (!update.snapshot)
+          printLines(
+            io,
+            changed.flatMap((item) => changeLine(item, io)),
+          );
+        else if (update.complete) printLines(io, renderHealth(shown(), io));
+        await io.out.drained();
       }
       return stop.exitCode;
     } finally {
@@ -200,8 +190,12 @@ function createBoard() {
   const groups = new Map<string, GroupHealthView>();
   const agents = new Map<string, AgentHealthView>();
   return {
+    /** Another watch begins, which says everything anew: also what was removed before it is known by that alone. */
+    forget() {
+      groups.clear();
+      agents.clear();
+    },
     take(update: WatchHealthResponse): Item[] {
-      if (update.snapshot && update.groups.length > 0) groups.clear();
       const before = JSON.stringify(fleet);
       fleet = update.fleet === undefined ? fleet : groupHealthView(update.fleet);
       for (const key of update.removedGroups) groups.delete(key);

@@ -1,6 +1,5 @@
 import { FleetServiceService } from '@openline/proto/operator';
 import { createColors } from 'picocolors';
-import { isPassing } from '../client/explain.ts';
 import { usageError } from '../failure.ts';
 import type { Io, Screen } from '../io.ts';
 import type { Format } from '../render/document.ts';
@@ -9,9 +8,10 @@ import { formatAge, formatClock } from '../render/time.ts';
 import { type FrameView, frameView, type SnapshotView, snapshotView, type TraceView } from '../views/trace.ts';
 import { at } from '../views/values.ts';
 import { stopOnInterrupt } from '../watch/interrupts.ts';
+import { watchOn } from '../watch/streams.ts';
 import { type GlobalFlags, withClient } from './context.ts';
 
-/** Ends by Ctrl-C, or after `--count` frames. */
+/** Ends by Ctrl-C, or after `--count` frames. Goes on when the server is back: it keeps no frames, so what passed meanwhile is not shown. */
 export function traceCommand(
   agent: string,
   flags: { output: Format; count?: string | undefined },
@@ -27,7 +27,9 @@ export function traceCommand(
     const renderer = createTraceRenderer();
     let frames = 0;
     try {
-      for await (const { kind } of client.stream(FleetServiceService.traceAgent, { agent }, stop.signal)) {
+      const patience = { signal: stop.signal, notice: (text: string) => io.err.write(`${text}\n`) };
+      const back = 'the server is back; frames that passed meanwhile are not shown';
+      for await (const { kind } of watchOn(client, FleetServiceService.traceAgent, () => ({ agent }), patience, back)) {
         if (kind === undefined) continue; // a newer server's kind
         const view: TraceView =
           kind.$case === 'snapshot'
@@ -48,10 +50,6 @@ export function traceCommand(
         await io.out.drained();
       }
       return stop.exitCode;
-    } catch (error) {
-      if (isPassing(error) && !stop.signal.aborted)
-        io.err.write('the trace ended with the connection to the server; start it again to go on\n');
-      throw error;
     } finally {
       stop.close();
     }

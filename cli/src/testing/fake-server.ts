@@ -7,6 +7,12 @@ import {
   type sendUnaryData,
   status,
 } from '@grpc/grpc-js';
+import {
+  type EventServiceServer,
+  EventServiceService,
+  type WatchEventsRequest,
+  type WatchEventsResponse,
+} from '@openline/proto/alerts';
 import { ERROR_CODE_METADATA, type ErrorCode, OpenlineError } from '@openline/proto/errors';
 import {
   type AccessServiceServer,
@@ -29,7 +35,8 @@ import { type TestTls, testTls } from './tls.ts';
 export interface FakeServer {
   /** localhost:port */
   readonly address: string;
-  readonly token: string;
+  /** The one that is accepted. */
+  token: string;
   readonly tls: TestTls;
   readonly runs: FakeRuns;
   readonly pushed: PushPackRequest[];
@@ -38,6 +45,8 @@ export interface FakeServer {
   agentAddress: string;
   /** What TraceAgent sends; then it stays open. */
   trace: TraceAgentResponse[];
+  /** What WatchEvents sends; then it stays open. */
+  watchEvents(request: WatchEventsRequest): WatchEventsResponse[];
   /** Ends every stream and the port, as a killed server does. `start` brings it back at the same address. */
   stop(): Promise<void>;
   start(): Promise<void>;
@@ -51,14 +60,16 @@ export async function startFakeServer(): Promise<FakeServer> {
   const runs = createRuns();
   const pushed: PushPackRequest[] = [];
   const tokensMade: CreateTokenRequest[] = [];
-  const token = 'olt_test-token';
   let server: Server | undefined;
   let port = 0;
 
   const authorised = (metadata: Metadata) => {
     const [given] = metadata.get('authorization');
-    if (given !== `Bearer ${token}`)
+    if (given !== `Bearer ${fake.token}`)
       throw new OpenlineError('UNAUTHENTICATED', 'the token is unknown, expired or revoked');
+  };
+  const known = (agent: string) => {
+    if (agent !== 'web-1') throw new OpenlineError('AGENT_UNKNOWN', `there is no agent ${agent}`);
   };
   const unary =
     <Request, Response>(handle: Handler<Request, Response>) =>
@@ -97,13 +108,14 @@ export async function startFakeServer(): Promise<FakeServer> {
     get address() {
       return `localhost:${port}`;
     },
-    token,
+    token: 'olt_test-token',
     tls,
     runs,
     pushed,
     tokensMade,
     agentAddress: '',
     trace: [],
+    watchEvents: () => [],
     async start() {
       server = new Server();
       server.addService(RunServiceService, {
@@ -119,16 +131,24 @@ export async function startFakeServer(): Promise<FakeServer> {
       server.addService(FleetServiceService, {
         listAgents: unary(() => ({ agents: [agentMessage('web-1'), agentMessage('web-2', { online: false })] })),
         getAgent: unary(({ agent }) => {
-          if (agent !== 'web-1') throw new OpenlineError('AGENT_UNKNOWN', `there is no agent ${agent}`);
+          known(agent);
           return { agent: agentMessage(agent) };
         }),
         revokeAgent: unary(({ agent }) => ({ agent: agentMessage(agent, { revoked: true }) })),
         deleteAgent: unary(() => ({})),
-        traceAgent: streaming(async (_request, send: (response: TraceAgentResponse) => void, signal) => {
+        traceAgent: streaming(async ({ agent }, send: (response: TraceAgentResponse) => void, signal) => {
+          known(agent);
           for (const each of fake.trace) send(each);
           await new Promise((resolve) => signal.addEventListener('abort', resolve));
         }),
       } satisfies FleetServiceServer);
+      server.addService(EventServiceService, {
+        listEvents: unary(() => ({ events: [], nextPageToken: '' })),
+        watchEvents: streaming(async (request, send: (response: WatchEventsResponse) => void, signal) => {
+          for (const each of fake.watchEvents(request)) send(each);
+          await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        }),
+      } satisfies EventServiceServer);
       server.addService(PackServiceService, {
         pushPack: unary((request) => {
           pushed.push(request);

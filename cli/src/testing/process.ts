@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { beforeAll } from 'vitest';
 
 const BIN = join(import.meta.dirname, '..', '..', 'bin', 'openline.mjs');
@@ -23,6 +24,8 @@ export interface Running {
   closeStdout(): void;
   /** Resolves when the text has been written to stderr. */
   says(text: string): Promise<void>;
+  /** Resolves when the text has been written to stdout. */
+  prints(text: string): Promise<void>;
   readonly end: Promise<Finished>;
 }
 
@@ -52,21 +55,25 @@ export function openline(args: readonly string[], env: Record<string, string> = 
   const end = new Promise<Finished>((resolve) => {
     child.once('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
   });
+  const written = (stream: Readable, soFar: () => string, text: string) =>
+    new Promise<void>((resolve, reject) => {
+      const look = () => soFar().includes(text) && resolve();
+      stream.on('data', look);
+      end.then(() =>
+        soFar().includes(text)
+          ? resolve()
+          : reject(new Error(`it ended without writing «${text}»: ${stdout}\n${stderr}`)),
+      );
+      look();
+    });
   return {
     pid: child.pid ?? 0,
     stdout: () => stdout,
     stderr: () => stderr,
     kill: (signal) => void child.kill(signal),
     closeStdout: () => void child.stdout.destroy(),
-    says: (text) =>
-      new Promise((resolve, reject) => {
-        const look = () => stderr.includes(text) && resolve();
-        child.stderr.on('data', look);
-        end.then(() =>
-          stderr.includes(text) ? resolve() : reject(new Error(`it ended without saying «${text}»: ${stderr}`)),
-        );
-        look();
-      }),
+    says: (text) => written(child.stderr, () => stderr, text),
+    prints: (text) => written(child.stdout, () => stdout, text),
     end,
   };
 }

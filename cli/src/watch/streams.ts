@@ -4,7 +4,7 @@ import {
   RunServiceService,
   type WatchRunResponse,
 } from '@openline/proto/operator';
-import type { OperatorClient } from '../client/client.ts';
+import type { Method, OperatorClient } from '../client/client.ts';
 import { isPassing } from '../client/explain.ts';
 
 /** A server restart takes seconds; after so long without one answer somebody must look. Milliseconds. */
@@ -20,45 +20,75 @@ export interface Patience {
   readonly giveUpAfterMs?: number;
 }
 
+interface Outage {
+  /** A stream that ended well before this is true was cut by a server that shuts down. */
+  isOver(): boolean | Promise<boolean>;
+  /** What is to be said when the connection is lost. */
+  lost(why: string): string;
+  /** What is to be said when it is there again. */
+  readonly back: string;
+  /** Without an answer at first, there is nothing to go on with. */
+  readonly mustBegin: boolean;
+  readonly giveUpAfterMs: number;
+}
+
 /**
  * A stream that is opened again whenever the connection is lost.
  * @param open begins (again); what it yields proves that the server is back
- * @param isDone a stream that ended well before this is true was cut by a server that shuts down
- * @throws OpenlineError SERVER_UNREACHABLE after GIVE_UP_AFTER_MS without an answer
+ * @throws OpenlineError what does not pass, at once; SERVER_UNREACHABLE after giveUpAfterMs without an answer
  */
-async function* patiently<T>(
-  open: () => AsyncIterable<T>,
-  isDone: () => boolean | Promise<boolean>,
-  patience: Patience,
-): AsyncGenerator<T> {
-  const { signal, notice, random = Math.random, giveUpAfterMs = GIVE_UP_AFTER_MS } = patience;
+async function* patiently<T>(open: () => AsyncIterable<T>, outage: Outage, patience: Patience): AsyncGenerator<T> {
+  const { signal, notice, random = Math.random } = patience;
+  let begun = !outage.mustBegin;
   let lostAtMs: number | undefined;
   let waitMs = FIRST_WAIT_MS;
   for (;;) {
     let why = 'the server closed the stream';
     try {
       for await (const item of open()) {
-        if (lostAtMs !== undefined) notice('the server is back');
+        if (lostAtMs !== undefined) notice(outage.back);
+        begun = true;
         lostAtMs = undefined;
         waitMs = FIRST_WAIT_MS;
         yield item;
       }
-      if (signal.aborted || (await isDone())) return;
+      if (signal.aborted || (await outage.isOver())) return;
     } catch (error) {
-      if (!isPassing(error)) throw error;
-      if (lostAtMs !== undefined && performance.now() - lostAtMs > giveUpAfterMs) throw error;
+      if (!begun || !isPassing(error)) throw error;
+      if (lostAtMs !== undefined && performance.now() - lostAtMs > outage.giveUpAfterMs) throw error;
       why = error.message;
     }
     if (lostAtMs === undefined) {
       lostAtMs = performance.now();
-      notice(
-        `connection lost (${why}); trying again for ${Math.round(giveUpAfterMs / 1000)} s. The run itself goes on.`,
-      );
+      notice(outage.lost(why));
     }
     await pause(waitMs * (0.5 + random() / 2), signal);
     if (signal.aborted) return;
     waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS);
   }
+}
+
+function ofRun(isOver: Outage['isOver'], { giveUpAfterMs = GIVE_UP_AFTER_MS }: Patience): Outage {
+  const forS = Math.round(giveUpAfterMs / 1000);
+  const lost = (why: string) => `connection lost (${why}); trying again for ${forS} s. The run itself goes on.`;
+  return { isOver, lost, back: 'the server is back', mustBegin: false, giveUpAfterMs };
+}
+
+/**
+ * What has no end of its own, from now on until the signal aborts: however long the server is away.
+ * @param request made anew each time that the stream is opened
+ * @param back said when it is
+ */
+export function watchOn<Request, Response>(
+  client: OperatorClient,
+  method: Method<Request, Response>,
+  request: () => Request,
+  patience: Pick<Patience, 'signal' | 'notice'>,
+  back = 'the server is back',
+): AsyncGenerator<Response> {
+  const lost = (why: string) => `connection lost (${why}); going on when the server is back`;
+  const outage = { isOver: () => false, lost, back, mustBegin: true, giveUpAfterMs: Number.POSITIVE_INFINITY };
+  return patiently(() => client.stream(method, request(), patience.signal), outage, patience);
 }
 
 /** Everything once, then changes, until the run has ended. Survives restarts of the server. */
@@ -70,7 +100,11 @@ export function watchRun(client: OperatorClient, runId: string, patience: Patien
       yield message;
     }
   };
-  return patiently(open, () => ended, patience);
+  return patiently(
+    open,
+    ofRun(() => ended, patience),
+    patience,
+  );
 }
 
 /** Output from an offset on; each byte once, also when the server restarts in between. */
@@ -101,7 +135,7 @@ export function readOutput(
       if (fresh.length > 0 || droppedBytes > 0n) yield { ...part, data: fresh, droppedBytes };
     }
   };
-  return patiently(open, isDone, patience);
+  return patiently(open, ofRun(isDone, patience), patience);
 }
 
 export function pause(ms: number, signal: AbortSignal): Promise<void> {

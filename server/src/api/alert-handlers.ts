@@ -166,12 +166,24 @@ const EventFilterFields = z
   .optional()
   .transform((filter) => filter ?? NoEventFilter);
 const ListEvents = z.object({ filter: EventFilterFields, limit: pageLimit(), pageToken: text(64) });
-const WatchEvents = z.object({ filter: EventFilterFields, newest: z.number().int().max(1000, 'more than 1000') });
+const WatchEvents = z
+  .object({
+    filter: EventFilterFields,
+    newest: z.number().int().max(1000, 'more than 1000'),
+    after: z
+      .bigint()
+      .refine((value) => value <= Number.MAX_SAFE_INTEGER, 'no position')
+      .optional(),
+  })
+  .transform(({ filter, newest, after }) => ({
+    filter,
+    from: after === undefined ? { newest } : { after: Number(after) },
+  }));
 
 export function eventHandlers({ eventReader }: AlertDeps): Handlers<typeof EventServiceService> {
-  async function* watch({ filter, newest }: z.output<typeof WatchEvents>, signal: AbortSignal) {
-    for await (const events of eventReader.watch(filter, newest, signal))
-      yield { events: events.map(storedEventMessage) };
+  async function* watch({ filter, from }: z.output<typeof WatchEvents>, signal: AbortSignal) {
+    for await (const { events, position } of eventReader.watch(filter, from, signal))
+      yield { events: events.map(storedEventMessage), position: BigInt(position) };
   }
   return {
     async listEvents(request) {

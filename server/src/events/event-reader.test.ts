@@ -93,8 +93,8 @@ describe('watching events', () => {
     await say('db-1', nodeEvent('not meant'));
     await say('web-1', nodeEvent('3'));
     const stop = new AbortController();
-    const items = reader.watch({ ...any, targets: 'role=web' }, 2, stop.signal)[Symbol.asyncIterator]();
-    const next = async () => messages((await items.next()).value ?? []);
+    const items = reader.watch({ ...any, targets: 'role=web' }, { newest: 2 }, stop.signal)[Symbol.asyncIterator]();
+    const next = async () => messages((await items.next()).value?.events ?? []);
     expect(await next()).toEqual(['2', '3']);
     const waiting = next();
     await say('db-1', nodeEvent('not meant'));
@@ -104,6 +104,34 @@ describe('watching events', () => {
     expect(await next()).toHaveLength(20);
     stop.abort();
     expect((await items.next()).done).toBe(true);
+  });
+
+  const watchFrom = (from: Parameters<EventReader['watch']>[1]) => {
+    const items = reader.watch({ ...any, targets: 'role=web' }, from, new AbortController().signal);
+    return items[Symbol.asyncIterator]();
+  };
+  const position = async (items: ReturnType<typeof watchFrom>) => (await items.next()).value?.position ?? -1;
+
+  it('says at once where it is, and goes on from there: nothing twice, nothing left out', async () => {
+    await say('web-1', nodeEvent('1'), nodeEvent('2'));
+    await say('db-1', nodeEvent('not meant'));
+    const first = watchFrom({ newest: 0 });
+    const at = await position(first);
+    await say('web-1', nodeEvent('3'));
+    expect(messages((await first.next()).value?.events ?? [])).toEqual(['3']);
+    await say('web-1', nodeEvent('4'));
+    const again = watchFrom({ after: at });
+    expect(await position(again)).toBe(at);
+    expect(messages((await again.next()).value?.events ?? [])).toEqual(['3', '4']);
+  });
+
+  it('says another position where what came behind it is deleted, or the database is another one', async () => {
+    await say('web-1', nodeEvent('1'), nodeEvent('2'), nodeEvent('3'));
+    const last = await position(watchFrom({ newest: 0 }));
+    await db.pool.query('delete from events where id < $1', [last]);
+    expect(await position(watchFrom({ after: last - 2 }))).toBe(last - 1);
+    expect(await position(watchFrom({ after: last - 1 }))).toBe(last - 1);
+    expect(await position(watchFrom({ after: last + 7 }))).toBe(last);
   });
 });
 

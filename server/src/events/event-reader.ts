@@ -44,8 +44,21 @@ export interface EventReader {
     filter: EventFilter,
     page: { limit: number; pageToken: string },
   ): Promise<{ events: StoredEvent[]; nextPageToken: string }>;
-  /** So many of the newest, the oldest of them first, then those that come. Ends when the signal aborts. @throws OpenlineError TARGETS_INVALID */
-  watch(filter: EventFilter, newest: number, signal: AbortSignal): AsyncIterable<readonly StoredEvent[]>;
+  /**
+   * From where it begins on, then what comes. The first item comes at once and may be empty: where its position is not the one that was asked
+   * for, what came behind that is not there any more, or is of another database. Ends when the signal aborts.
+   * @throws OpenlineError TARGETS_INVALID
+   */
+  watch(filter: EventFilter, from: WatchFrom, signal: AbortSignal): AsyncIterable<WatchedEvents>;
+}
+
+/** So many of the newest, the oldest of them first; or what came behind a position. */
+export type WatchFrom = { readonly newest: number } | { readonly after: number };
+
+export interface WatchedEvents {
+  readonly events: readonly StoredEvent[];
+  /** Everything up to this id has been looked at. */
+  readonly position: number;
 }
 
 export interface EventReaderDeps {
@@ -93,12 +106,18 @@ export function createEventReader({ db, clock, onStored }: EventReaderDeps): Eve
     return rows.map(toStored).reverse();
   }
 
-  async function lastId(): Promise<number> {
+  async function ids(): Promise<{ first: number; last: number }> {
     const row = await db
       .selectFrom('events')
-      .select((e) => e.fn.max('id').as('id'))
+      .select((e) => [e.fn.min('id').as('first'), e.fn.max('id').as('last')])
       .executeTakeFirst();
-    return row?.id ?? 0;
+    return { first: row?.first ?? 1, last: row?.last ?? 0 };
+  }
+
+  async function begin(filter: EventFilter, from: WatchFrom): Promise<WatchedEvents> {
+    const { first, last } = await ids();
+    if ('newest' in from) return { events: await newestOf(filter, from.newest, last), position: last };
+    return { events: [], position: Math.min(last, Math.max(first - 1, from.after)) };
   }
 
   return {
@@ -122,20 +141,20 @@ export function createEventReader({ db, clock, onStored }: EventReaderDeps): Eve
       return { events, nextPageToken: last === undefined ? '' : pageTokenOf([last.at.getTime(), last.id]) };
     },
 
-    async *watch(filter, newest, signal) {
+    async *watch(filter, from, signal) {
       let ring = new AbortController();
       const unsubscribe = onStored(() => ring.abort());
       try {
-        let seen = await storeErrors(lastId());
-        const first = await storeErrors(newestOf(filter, newest, seen));
-        if (first.length > 0) yield first;
+        const begun = await storeErrors(begin(filter, from));
+        yield begun;
+        let seen = begun.position;
         while (!signal.aborted) {
           ring = new AbortController();
           const next = select(filter).where('events.id', '>', seen).orderBy('events.id').limit(PIECE);
-          const upTo = await storeErrors(lastId());
+          const upTo = (await storeErrors(ids())).last;
           const rows = upTo === seen ? [] : await storeErrors(next.execute());
-          if (rows.length > 0) yield rows.map(toStored);
           seen = rows.length < PIECE ? Math.max(upTo, rows.at(-1)?.id ?? 0) : (rows.at(-1)?.id ?? upTo);
+          if (rows.length > 0) yield { events: rows.map(toStored), position: seen };
           if (rows.length < PIECE) await clock.sleep(SWEEP_MS, AbortSignal.any([signal, ring.signal]));
         }
       } finally {

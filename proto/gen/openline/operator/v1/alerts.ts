@@ -317,10 +317,17 @@ export interface WatchEventsRequest {
     | undefined;
   /** How many of those that are there already; at most 1000. */
   newest: number;
+  /** Instead of the newest: what came behind this position of an earlier watch. */
+  after?: bigint | undefined;
 }
 
 export interface WatchEventsResponse {
   events: NodeEvent[];
+  /**
+   * Everything up to here has been looked at. It is said at once, also where there is no event; where it then differs from `after`, what came
+   * behind that is not there any more, or the events are those of another database.
+   */
+  position: bigint;
 }
 
 function createBaseAlert(): Alert {
@@ -2752,7 +2759,7 @@ export const ListEventsResponse: MessageFns<ListEventsResponse> = {
 };
 
 function createBaseWatchEventsRequest(): WatchEventsRequest {
-  return { filter: undefined, newest: 0 };
+  return { filter: undefined, newest: 0, after: undefined };
 }
 
 export const WatchEventsRequest: MessageFns<WatchEventsRequest> = {
@@ -2762,6 +2769,12 @@ export const WatchEventsRequest: MessageFns<WatchEventsRequest> = {
     }
     if (message.newest !== 0) {
       writer.uint32(16).uint32(message.newest);
+    }
+    if (message.after !== undefined) {
+      if (BigInt.asUintN(64, message.after) !== message.after) {
+        throw new globalThis.Error("value provided for field message.after of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.after);
     }
     return writer;
   },
@@ -2795,6 +2808,14 @@ export const WatchEventsRequest: MessageFns<WatchEventsRequest> = {
             message.newest = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.after = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2816,18 +2837,25 @@ export const WatchEventsRequest: MessageFns<WatchEventsRequest> = {
       ? EventFilter.fromPartial(object.filter)
       : undefined;
     message.newest = object.newest ?? 0;
+    message.after = (object.after !== undefined && object.after !== null) ? BigInt(object.after) : undefined;
     return message;
   },
 };
 
 function createBaseWatchEventsResponse(): WatchEventsResponse {
-  return { events: [] };
+  return { events: [], position: 0n };
 }
 
 export const WatchEventsResponse: MessageFns<WatchEventsResponse> = {
   encode(message: WatchEventsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.events) {
       NodeEvent.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.position !== 0n) {
+      if (BigInt.asUintN(64, message.position) !== message.position) {
+        throw new globalThis.Error("value provided for field message.position of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.position);
     }
     return writer;
   },
@@ -2853,6 +2881,14 @@ export const WatchEventsResponse: MessageFns<WatchEventsResponse> = {
             message.events.push(NodeEvent.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.position = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2871,6 +2907,7 @@ export const WatchEventsResponse: MessageFns<WatchEventsResponse> = {
   fromPartial(object: DeepPartial<WatchEventsResponse>): WatchEventsResponse {
     const message = createBaseWatchEventsResponse();
     message.events = object.events?.map((e) => NodeEvent.fromPartial(e)) || [];
+    message.position = (object.position !== undefined && object.position !== null) ? BigInt(object.position) : 0n;
     return message;
   },
 };
@@ -3091,7 +3128,7 @@ export const EventServiceService = {
     responseSerialize: (value: ListEventsResponse): Buffer => Buffer.from(ListEventsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListEventsResponse => ListEventsResponse.decode(value),
   },
-  /** The newest ones, the oldest of them first, then those that come, for as long as the caller reads. Role: viewer. */
+  /** The newest ones, the oldest of them first, or those behind a position; then those that come, for as long as the caller reads. Role: viewer. */
   watchEvents: {
     path: "/openline.operator.v1.EventService/WatchEvents" as const,
     requestStream: false as const,
@@ -3106,7 +3143,7 @@ export const EventServiceService = {
 export interface EventServiceServer extends UntypedServiceImplementation {
   /** What rules and monitors took of the agents' logs, and what was lost of them; the newest first. Role: viewer. */
   listEvents: handleUnaryCall<ListEventsRequest, ListEventsResponse>;
-  /** The newest ones, the oldest of them first, then those that come, for as long as the caller reads. Role: viewer. */
+  /** The newest ones, the oldest of them first, or those behind a position; then those that come, for as long as the caller reads. Role: viewer. */
   watchEvents: handleServerStreamingCall<WatchEventsRequest, WatchEventsResponse>;
 }
 
@@ -3127,7 +3164,7 @@ export interface EventServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListEventsResponse) => void,
   ): ClientUnaryCall;
-  /** The newest ones, the oldest of them first, then those that come, for as long as the caller reads. Role: viewer. */
+  /** The newest ones, the oldest of them first, or those behind a position; then those that come, for as long as the caller reads. Role: viewer. */
   watchEvents(request: WatchEventsRequest, options?: Partial<CallOptions>): ClientReadableStream<WatchEventsResponse>;
   watchEvents(
     request: WatchEventsRequest,
