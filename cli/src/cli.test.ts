@@ -19,16 +19,39 @@ describe('a noun alone', () => {
   );
 });
 
-describe('a word behind a noun that is no command', () => {
-  const said = async (...argv: string[]) => {
+describe('words that are no command', () => {
+  const said = async (line: string) => {
     const io = testIo();
-    expect(await runCli(argv, io)).toBe(2);
+    expect(await runCli(line.split(' '), io)).toBe(2);
     return io.err.text;
   };
-  it('is answered with the one that was meant', async () => {
-    expect(await said('alerts', 'shw', '1')).toContain("unknown command 'shw' (Did you mean show?)");
+  it.each([
+    ['describe agent web-1', 'openline agents show web-1'],
+    ['describe agents web-1 -o json', 'openline agents show web-1'],
+    ['--server s:1 describe run 01a2', 'openline runs show 01a2'],
+    ['show agents', 'openline agents list'],
+    ['frobnicate agents x', 'openline agents --help'],
+    ['nodes', 'openline agents'],
+    ['alert 3', 'openline alerts show 3'],
+    ['pack list', 'openline packs list'],
+    ['token create x', 'openline tokens create x'],
+    ['rm token t1', 'openline tokens revoke t1'],
+    ['stop run 01a2', 'openline runs cancel 01a2'],
+    ['ps', 'openline runs list'],
+    ['agent web-1', 'openline agents show web-1'],
+    ['agent list', 'openline agents list'],
+    ['server status', 'openline doctor'],
+    ['run list', 'openline runs list'],
+    ['agents web-1', 'openline agents show web-1'],
+    ['agents describe web-1', 'openline agents show web-1'],
+    ['runs logs 01a2', 'openline runs output 01a2'],
+  ])('«openline %s» is answered with «%s»', async (line, meant) => {
+    expect(await said(line)).toContain(`\n→ Did you mean \`${meant}\`?`);
   });
-  it('or with how to see the one thing of that name', async () => {
-    expect(await said('agents', 'web-1')).toContain('`openline agents show web-1`');
+  it('that are nearly one are answered with that', async () => {
+    expect(await said('alerts shw 1')).toContain(
+      "unknown command 'shw' (Did you mean show?)\n→ See `openline alerts --help`.",
+    );
+    expect(await said('tokenz')).toContain("unknown command 'tokenz' (Did you mean tokens?)\n→ See `openline --help`.");
   });
 });

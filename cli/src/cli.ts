@@ -1,5 +1,6 @@
 import { type Command, CommanderError } from 'commander';
 import { closest } from './args/closest.ts';
+import { shellQuote } from './args/quote.ts';
 import type { Io } from './io.ts';
 import { buildProgram } from './program.ts';
 
@@ -9,6 +10,8 @@ const PASSED_ON = ['server', 'agent'] as const;
 export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   const [first, ...rest] = argv;
   const passOn = PASSED_ON.find((name) => name === first);
+  // They take flags alone.
+  if (passOn !== undefined && /^[^-]/.test(rest[0] ?? '')) return fail(await noWords(passOn, rest, io), argv, io);
   // Server and agent parse their own flags, and live until a signal ends them.
   if (passOn === 'server') {
     // It replaces the process: before the rest of the server is read, which would be for nothing and take half of its start.
@@ -32,6 +35,22 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   }
 }
 
+async function noWords(program: (typeof PASSED_ON)[number], words: readonly string[], io: Io): Promise<Error> {
+  const { commandMeant } = await import('./args/meant.ts');
+  const { usageError } = await import('./failure.ts');
+  const meant =
+    program === 'server'
+      ? 'openline doctor'
+      : commandMeant(
+          buildProgram(io, () => {}),
+          ['agents', ...words],
+        );
+  return usageError(
+    `\`openline ${program}\` runs ${program === 'server' ? 'a management server' : 'an agent'}, and knows no '${words[0]}'`,
+    `Did you mean \`${meant}\`? What it takes: \`openline ${program} --help\`.`,
+  );
+}
+
 /** They set an exit code of their own when they end badly. */
 function lived(): number {
   return typeof process.exitCode === 'number' ? process.exitCode : 0;
@@ -51,6 +70,7 @@ function configure(command: Command, io: Io): void {
 
 async function fail(error: unknown, argv: readonly string[], io: Io): Promise<number> {
   const { EXIT, exitCodeOf, renderFailure, usageError, withFlags } = await import('./failure.ts');
+  const { commandMeant, meantOf } = await import('./args/meant.ts');
   const write = (shown: unknown) => {
     const verbose = argv.includes('-v') || argv.includes('--verbose');
     io.err.write(
@@ -63,35 +83,53 @@ async function fail(error: unknown, argv: readonly string[], io: Io): Promise<nu
   if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok; // --help, --version
   // a group without its command: the help has been shown
   if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.badRequest;
-  const words = argv.filter((word) => /^[a-z]+$/.test(word)).slice(0, 2);
   const program = buildProgram(io, () => {});
-  const known = words.reduce<{ command: typeof program; path: string[] }>(
-    ({ command, path }, word) => {
-      const next = command.commands.find((each) => each.name() === word || each.aliases().includes(word));
-      return next === undefined ? { command, path } : { command: next, path: [...path, word] };
-    },
-    { command: program, path: [] },
-  );
+  const { command, path, rest } = commandOf(program, argv);
   if (!(error instanceof CommanderError)) {
     // A noun alone lists.
-    const { options } = known.command.commands.find((each) => each.name() === 'list') ?? known.command;
+    const { options } = command.commands.find((each) => each.name() === 'list') ?? command;
     const flags = options.flatMap(({ long }) => long ?? []);
     return write(withFlags(error, flags));
   }
-  const group = ['openline', ...known.path].join(' ');
-  if (error.code === 'commander.excessArguments' && known.command.commands.length > 0) {
+  const group = ['openline', ...path].join(' ');
+  const [word = ''] = rest;
+  if (error.code === 'commander.unknownCommand') {
+    const meant = commandMeant(program, rest);
+    if (meant !== undefined) return write(usageError(`unknown command '${word}'`, didYouMean(meant, group)));
+  }
+  if (error.code === 'commander.excessArguments' && command.commands.length > 0) {
     // The noun alone lists, so what follows it was taken for an argument of the list.
-    const [, word = ''] = /got \d+: (.*?)(?:, |\.$)/.exec(error.message) ?? [];
-    const names = known.command.commands.map((command) => command.name());
-    const meant = closest(word, names);
-    const one = names.includes('show') ? `, or to see one: \`${group} show ${word}\`` : '';
+    const names = command.commands.map((each) => each.name());
+    const near = closest(word, names);
+    const meant =
+      meantOf(command, rest) ??
+      (near === undefined && names.includes('show') ? `${group} show ${shellQuote(word)}` : undefined);
     return write(
       usageError(
-        `unknown command '${word}'${meant === undefined ? '' : ` (Did you mean ${meant}?)`}`,
-        `See \`${group} --help\`${meant === undefined ? one : ''}.`,
+        `unknown command '${word}'${meant === undefined && near !== undefined ? ` (Did you mean ${near}?)` : ''}`,
+        meant === undefined ? `See \`${group} --help\`.` : didYouMean(meant, group),
       ),
     );
   }
   const message = error.message.replace(/^error: /, '').replace(/\n\((.*)\)$/, ' ($1)');
   return write(usageError(message, `See \`${group} --help\`.`));
+}
+
+function didYouMean(meant: string, group: string): string {
+  return `Did you mean \`${meant}\`? All there is: \`${group} --help\`.`;
+}
+
+/** As far as the words name commands. */
+function commandOf(program: Command, argv: readonly string[]): { command: Command; path: string[]; rest: string[] } {
+  const takesValue = new Set(program.options.filter(({ required }) => required).flatMap(({ long }) => long ?? []));
+  const words = argv.filter((word, at) => !word.startsWith('-') && !takesValue.has(argv[at - 1] ?? ''));
+  let command = program;
+  const path: string[] = [];
+  for (const word of words) {
+    const next = command.commands.find((each) => each.name() === word || each.aliases().includes(word));
+    if (next === undefined) break;
+    command = next;
+    path.push(word);
+  }
+  return { command, path, rest: words.slice(path.length) };
 }

@@ -101,12 +101,16 @@ export function targetsOf({ on, agent }: Pick<RunFlags, 'on' | 'agent'>): string
   return agent.length === 1 ? `name=${agent[0]}` : `name in (${agent.join(',')})`;
 }
 
+const RUNS_COMMANDS = ['list', 'ls', 'show', 'watch', 'output', 'cancel', 'retry'];
+
 export function splitTask(ref: string): { packRef: string; taskName: string } {
   const [packRef = '', taskName = '', ...rest] = ref.split('/');
   if (packRef === '' || taskName === '' || rest.length > 0) {
     throw usageError(
       `«${ref}» is not PACK/TASK`,
-      'Write it like linux/disk-usage; `openline packs list` shows the packs, `openline packs show PACK` its tasks.',
+      RUNS_COMMANDS.includes(ref)
+        ? `Did you mean \`openline runs ${ref}\`?`
+        : 'Write it like linux/disk-usage; `openline packs list` shows the packs, `openline packs show PACK` its tasks.',
     );
   }
   const [name = '', version] = taskName.split('@');

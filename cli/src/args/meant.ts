@@ -1,0 +1,81 @@
+import type { Command } from 'commander';
+import { shellQuote } from './quote.ts';
+
+/** What the users of other tools, and of our own words in the singular, call our nouns. */
+const NOUNS: Readonly<Record<string, string>> = {
+  config: 'context',
+  contexts: 'context',
+  ctx: 'context',
+  host: 'agents',
+  job: 'runs',
+  machine: 'agents',
+  node: 'agents',
+  task: 'packs',
+};
+
+/** And our verbs: the first that a noun has. `show` is only meant where it is said of what. */
+const VERBS: Readonly<Record<string, readonly string[]>> = {
+  add: ['create', 'set', 'start', 'push'],
+  cat: ['output', 'show'],
+  describe: ['show', 'list'],
+  get: ['show', 'list'],
+  inspect: ['show', 'list'],
+  info: ['show', 'list'],
+  kill: ['cancel', 'end'],
+  list: ['show', 'list'],
+  log: ['output'],
+  logs: ['output'],
+  ls: ['show', 'list'],
+  new: ['create', 'set', 'start'],
+  remove: ['delete', 'remove', 'revoke'],
+  rm: ['delete', 'remove', 'revoke'],
+  show: ['show', 'list'],
+  stop: ['cancel', 'end'],
+};
+
+/** Commands of other tools that are one of ours. */
+const COMMANDS: Readonly<Record<string, string>> = {
+  exec: 'run PACK/TASK --agent NAME',
+  login: 'context set NAME --server HOST:PORT --ca FILE --token -',
+  logs: 'runs output RUN',
+  ps: 'runs list',
+  status: 'health',
+  top: 'health',
+};
+
+/** @returns the command whose name it is, in the singular or the plural, or what others call it */
+function nounOf(program: Command, word: string): Command | undefined {
+  const lower = word.toLowerCase();
+  const names = [`${lower}s`, NOUNS[lower], NOUNS[lower.replace(/s$/, '')], lower];
+  // `agent` and `server` are programs, and no nouns.
+  const nouns = program.commands.filter((each) => each.name() !== 'agent' && each.name() !== 'server');
+  for (const name of names) {
+    const found = nouns.find((each) => each.name() === name);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** @param words behind the noun. @returns the command line that was meant, when one is likely */
+export function meantOf(noun: Command, [word, ...rest]: readonly string[]): string | undefined {
+  if (noun.commands.length === 0) return `openline ${noun.name()}`;
+  if (word === undefined) return `openline ${noun.name()}`;
+  const has = (verb: string) => noun.commands.some((each) => each.name() === verb);
+  const wanted = VERBS[word] ?? [word];
+  const verb = wanted.find((each) => has(each) && (each !== 'show' || rest.length > 0 || wanted.length === 1));
+  if (verb !== undefined) return ['openline', noun.name(), verb, ...rest.slice(0, 1).map(shellQuote)].join(' ');
+  return undefined;
+}
+
+/** What was meant by words that are no command: the noun in the singular, the verb before the noun, or another tool's command. */
+export function commandMeant(program: Command, words: readonly string[]): string | undefined {
+  const [first = '', second = '', ...rest] = words;
+  const noun = nounOf(program, first);
+  if (noun !== undefined) {
+    const show = noun.commands.some((each) => each.name() === 'show');
+    return meantOf(noun, words.slice(1)) ?? (show ? meantOf(noun, ['show', second]) : undefined);
+  }
+  const behind = nounOf(program, second);
+  if (behind !== undefined) return meantOf(behind, [first, ...rest]) ?? `openline ${behind.name()} --help`;
+  return Object.hasOwn(COMMANDS, first) ? `openline ${COMMANDS[first]}` : undefined;
+}
