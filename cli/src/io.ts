@@ -29,7 +29,6 @@ export interface Io {
   readonly cwd: string;
   readonly home: string;
   readonly stdinIsTTY: boolean;
-  readStdin(): Promise<Buffer>;
   /** As it comes. */
   stdin(): AsyncIterable<Uint8Array>;
   /** One line from the terminal. */
@@ -79,11 +78,6 @@ export function processIo(): Io {
     cwd: process.cwd(),
     home: env['HOME'] || homedir(),
     stdinIsTTY: isatty(0),
-    async readStdin() {
-      const chunks: Buffer[] = [];
-      for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));
-      return Buffer.concat(chunks);
-    },
     stdin: () => process.stdin,
     async ask(question) {
       const { createInterface } = await import('node:readline/promises');

@@ -10,6 +10,8 @@ export const MAX_AGENT_MESSAGE_BYTES = 256 * 1024;
 export const MAX_SERVER_MESSAGE_BYTES = 8 * 1024 * 1024;
 /** Largest pack. */
 export const MAX_PACK_BYTES = 1024 * 1024;
+/** Largest file of declared objects. */
+export const MAX_DECLARED_FILE_BYTES = 1024 * 1024;
 /** Largest parameters object of a run, as JSON. */
 export const MAX_PARAMETERS_BYTES = 4 * 1024 * 1024;
 /** Largest chunk of output in one TaskOutput. */

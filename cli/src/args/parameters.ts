@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { PROPERTY_FORMS, parseProperty } from '@openline/proto/properties';
 import { CliError, fileProblem, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
+import { readWhole } from '../read-whole.ts';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 export type Parameters = Record<string, unknown>;
@@ -96,10 +96,10 @@ async function readParametersFile(path: string, io: Io): Promise<Parameters> {
 async function readText(path: string, what: string, io: Io): Promise<string> {
   let bytes: Buffer;
   try {
-    bytes = path === '-' ? await io.readStdin() : await readFile(resolve(io.cwd, path));
+    bytes = await readWhole(path === '-' ? io.stdin() : resolve(io.cwd, path), 'parameters');
   } catch (error) {
     const problem = `cannot read ${what} from ${path}: ${fileProblem(error)}`;
-    throw new CliError('REQUEST_INVALID', problem, 'Correct the path.', { cause: error });
+    throw new CliError('REQUEST_INVALID', problem, 'Correct the path, or what is there.', { cause: error });
   }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);

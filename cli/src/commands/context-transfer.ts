@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { AccessServiceService, TokenKind } from '@openline/proto/operator';
 import { parseDuration } from '../args/duration.ts';
@@ -6,6 +5,7 @@ import { parseAddress } from '../config/address.ts';
 import { configPath, parseConfigText, readConfig, renderConfig, writeConfig } from '../config/file.ts';
 import { EXIT, fileProblem, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
+import { readWhole } from '../read-whole.ts';
 import { type GlobalFlags, withClient } from './context.ts';
 
 export interface ExportFlags {
@@ -40,7 +40,7 @@ export function exportContext(name: string, flags: ExportFlags, global: GlobalFl
 /** Contexts of the same name are replaced whole; the others stay. */
 export async function importContexts(file: string, io: Io): Promise<number> {
   const from = file === '-' ? 'standard input' : resolve(io.cwd, file);
-  const text = file === '-' ? (await io.readStdin()).toString('utf8') : await read(from);
+  const text = await read(file === '-' ? io.stdin() : from, from);
   const given = await parseConfigText(text, from);
   if (given.contexts.length === 0)
     throw usageError(`${from} has no contexts`, 'Give it what `openline context export` prints.');
@@ -64,10 +64,10 @@ export async function importContexts(file: string, io: Io): Promise<number> {
   return EXIT.ok;
 }
 
-async function read(path: string): Promise<string> {
+async function read(source: string | AsyncIterable<Uint8Array>, from: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8');
+    return (await readWhole(source, 'contexts')).toString('utf8');
   } catch (error) {
-    throw usageError(`cannot read ${path}: ${fileProblem(error)}`, 'Correct the path, or give - for standard input.');
+    throw usageError(`cannot read ${from}: ${fileProblem(error)}`, 'Correct the path, or give - for standard input.');
   }
 }

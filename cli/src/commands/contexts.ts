@@ -1,11 +1,12 @@
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { didYouMean } from '@openline/proto/suggest';
 import { parseAddress } from '../config/address.ts';
 import { type ConfigFile, type Context, configPath, readConfig, writeConfig } from '../config/file.ts';
+import { readSecret } from '../config/local-server.ts';
 import { locate } from '../config/locate.ts';
-import { CliError, EXIT, usageError } from '../failure.ts';
+import { CliError, EXIT, fileProblem, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
+import { readWhole } from '../read-whole.ts';
 import { printDocument, printItems, printLines } from '../render/document.ts';
 import { renderTable } from '../render/table.ts';
 import type { GlobalFlags, OutputFlag } from './context.ts';
@@ -105,7 +106,7 @@ export async function setContext(name: string, global: GlobalFlags, io: Io): Pro
     delete context.caFile;
   }
   if (global.token !== undefined) {
-    context.token = (global.token === '-' ? (await io.readStdin()).toString('utf8') : global.token).trim();
+    context.token = (global.token === '-' ? await tokenFrom(io) : global.token).trim();
     if (context.token === '')
       throw usageError(
         global.token === '-' ? 'standard input held no token' : '--token is empty',
@@ -122,10 +123,16 @@ export async function setContext(name: string, global: GlobalFlags, io: Io): Pro
   return EXIT.ok;
 }
 
+async function tokenFrom(io: Io): Promise<string> {
+  try {
+    return (await readWhole(io.stdin(), 'credentials')).toString('utf8');
+  } catch (error) {
+    throw usageError(`cannot read the token from standard input: ${fileProblem(error)}`);
+  }
+}
+
 async function readCa(path: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw usageError(`--ca: ${error instanceof Error ? error.message : String(error)}`, 'Give the path of a PEM file.');
-  });
+  const text = await readSecret(path, '--ca');
   if (!text.includes('-----BEGIN CERTIFICATE-----'))
     throw usageError(`--ca: ${path} is no PEM certificate`, 'Give the path of a PEM file.');
   return text;

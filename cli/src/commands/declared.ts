@@ -1,11 +1,14 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type DeclaredFile, type DeclaredObject, DeclaredServiceService } from '@openline/proto/declared';
+import { MAX_SERVER_MESSAGE_BYTES } from '@openline/proto/limits';
 import { createColors } from 'picocolors';
 import { CliError, EXIT, fileProblem, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
+import { readWhole } from '../read-whole.ts';
 import { printDocument, printItems, printLines } from '../render/document.ts';
 import { renderTable } from '../render/table.ts';
+import { formatBytes, plural } from '../render/text.ts';
 import { formatAge } from '../render/time.ts';
 import { type AppliedView, appliedView, declaredView } from '../views/declared.ts';
 import { at } from '../views/values.ts';
@@ -22,8 +25,14 @@ export async function applyCommand(flags: ApplyFlags, global: GlobalFlags, io: I
   // Read before the server is asked.
   const files: DeclaredFile[] = [];
   for (const place of places) files.push(...(await readPlace(place, io)));
+  const dryRun = flags.dryRun === true;
+  const bytes = DeclaredServiceService.applyDeclared.requestSerialize({ files, dryRun }).length;
+  if (bytes > MAX_SERVER_MESSAGE_BYTES)
+    throw usageError(
+      `${places.join(', ')}: ${plural(files.length, 'file')} of ${formatBytes(bytes)} together; one apply takes ${formatBytes(MAX_SERVER_MESSAGE_BYTES)}`,
+      'Apply them in several parts.',
+    );
   return withClient(global, io, async (client) => {
-    const dryRun = flags.dryRun === true;
     const { objects } = await client.unary(DeclaredServiceService.applyDeclared, { files, dryRun });
     const views = objects.map(appliedView);
     if (flags.output !== 'table') await printItems(io, flags.output, views);
@@ -41,19 +50,26 @@ function renderApplied(views: readonly AppliedView[], dryRun: boolean, io: Io): 
 }
 
 async function readPlace(place: string, io: Io): Promise<DeclaredFile[]> {
-  if (place === '-') return [{ name: 'stdin', content: await io.readStdin() }];
   const path = resolve(io.cwd, place);
+  let reading = place === '-' ? 'standard input' : place;
+  const read = async (from: string | AsyncIterable<Uint8Array>, name: string): Promise<DeclaredFile> => {
+    return { name, content: await readWhole(from, 'declared') };
+  };
   try {
-    if (!(await stat(path)).isDirectory()) return [{ name: place, content: await readFile(path) }];
+    if (place === '-') return [await read(io.stdin(), 'stdin')];
+    if (!(await stat(path)).isDirectory()) return [await read(path, place)];
     const names = (await readdir(path)).filter((name) => /\.ya?ml$/.test(name)).sort();
     if (names.length === 0) throw usageError(`the folder ${place} has no file that ends in .yaml or .yml`);
-    return await Promise.all(
-      names.map(async (name) => ({ name: join(place, name), content: await readFile(join(path, name)) })),
-    );
+    const files: DeclaredFile[] = [];
+    for (const name of names) {
+      reading = join(place, name);
+      files.push(await read(join(path, name), reading));
+    }
+    return files;
   } catch (error) {
     if (error instanceof CliError) throw error;
-    const problem = `cannot read ${place}: ${fileProblem(error)}`;
-    throw new CliError('REQUEST_INVALID', problem, 'Correct the path or its permissions.', { cause: error });
+    const problem = `cannot read ${reading}: ${fileProblem(error)}`;
+    throw new CliError('REQUEST_INVALID', problem, 'Correct the path or what is there.', { cause: error });
   }
 }
 

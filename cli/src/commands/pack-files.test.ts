@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -30,6 +30,18 @@ describe('a pack file', () => {
     await expect(verifyCommand(['utility.yaml'], { publicKey: ['site.pub'] }, io())).rejects.toMatchObject({
       code: 'PACK_SIGNATURE_INVALID',
     });
+  });
+
+  it('is signed only where it is a pack, and of several none before all are read', async () => {
+    await keygenCommand('site', io());
+    await copyOfUtility();
+    writeFileSync(join(cwd, 'notes.yaml'), 'hello: world\n');
+    const signing = signCommand(['utility.yaml', 'notes.yaml'], { key: 'site.key' }, io());
+    await expect(signing).rejects.toMatchObject({
+      code: 'PACK_INVALID',
+      message: expect.stringMatching(/^notes\.yaml:1:1: /),
+    });
+    expect(readdirSync(cwd).filter((name) => name.endsWith('.minisig'))).toEqual([]);
   });
 
   it('needs the right half of the key, and says which file is not it', async () => {

@@ -1,16 +1,17 @@
-import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { OpenlineError } from '@openline/proto/errors';
 import { isErrno } from '../config/file.ts';
 import { candidates, findLocalServer, readSecret } from '../config/local-server.ts';
 import { CliError, EXIT, fileProblem, usageError, writeProblem } from '../failure.ts';
 import type { Io } from '../io.ts';
+import { readWhole } from '../read-whole.ts';
 import { plural } from '../render/text.ts';
 
 /** A path, or the name of a pack that we ship. @throws CliError PACK_UNKNOWN, REQUEST_INVALID */
 export async function findPackFile(file: string, io: Pick<Io, 'cwd'>): Promise<{ path: string; content: Buffer }> {
   const path = resolve(io.cwd, file);
-  const content = await readIfThere(path);
+  const content = await readIfThere(path, 'pack');
   if (content !== undefined) return { path, content };
   const shipped = await findShipped(file);
   if (shipped !== undefined) return shipped;
@@ -32,21 +33,21 @@ export async function findShipped(name: string): Promise<{ path: string; content
   if (!/^[a-z0-9-]+$/.test(name)) return undefined;
   for (let dir = import.meta.dirname; dir !== dirname(dir); dir = dirname(dir)) {
     const path = join(dir, 'packs', 'shipped', `${name}.yaml`);
-    const content = await readIfThere(path);
+    const content = await readIfThere(path, 'pack');
     if (content !== undefined) return { path, content };
   }
   return undefined;
 }
 
-async function readIfThere(path: string): Promise<Buffer | undefined> {
+async function readIfThere(path: string, as: 'pack' | 'credentials'): Promise<Buffer | undefined> {
   try {
-    return await readFile(path);
+    return await readWhole(path, as);
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR', 'EISDIR')) return undefined;
     throw new CliError(
       'REQUEST_INVALID',
       `cannot read ${path}: ${fileProblem(error)}`,
-      'Correct the path or its permissions.',
+      'Correct the path or what is there.',
       {
         cause: error,
       },
@@ -77,10 +78,11 @@ export async function signatureFor(input: {
 }): Promise<{ signature: string; signedBy: string }> {
   const { path, content, key, localServer, io } = input;
   if (key !== undefined) return sign(path, content, resolve(io.cwd, key), io);
-  const beside = await readIfThere(`${path}.minisig`);
+  const beside = await readIfThere(`${path}.minisig`, 'credentials');
   if (beside !== undefined) return { signature: beside.toString('utf8'), signedBy: `${basename(path)}.minisig` };
   const site = siteKey(localServer);
-  if (site !== undefined && (await readIfThere(site)) !== undefined) return sign(path, content, site, io);
+  if (site !== undefined && (await readIfThere(site, 'credentials')) !== undefined)
+    return sign(path, content, site, io);
   throw usageError(
     `${basename(path)} is not signed, and there is no key to sign it with`,
     `Give --key FILE, or sign it first: \`openline packs sign ${path} --key FILE\`.`,
@@ -119,8 +121,15 @@ export async function signCommand(
   const keyPath = flags.key === undefined ? siteKey(found?.path) : resolve(io.cwd, flags.key);
   if (keyPath === undefined)
     throw usageError('there is no key to sign with', 'Give --key FILE; `openline packs keygen` makes one.');
+  const { parsePack } = await import('@openline/packs');
+  const packs = [];
   for (const file of files) {
-    const { path, content } = await findPackFile(file, io);
+    const pack = await findPackFile(file, io);
+    // Whoever holds a signature trusts what it is of. All are read before the first is signed.
+    parsePack(pack.content, file);
+    packs.push(pack);
+  }
+  for (const { path, content } of packs) {
     const { signature, signedBy } = await sign(path, content, keyPath, io);
     await write(`${path}.minisig`, signature, 0o644, true);
     io.out.write(`${path}.minisig (${signedBy})\n`);
@@ -149,7 +158,7 @@ export async function verifyCommand(
   }
   for (const file of files) {
     const { path, content } = await findPackFile(file, io);
-    const signature = await readIfThere(`${path}.minisig`);
+    const signature = await readIfThere(`${path}.minisig`, 'credentials');
     const { keyId, trustedComment } = verifyPack(content, signature?.toString('utf8') ?? '', keys);
     io.out.write(`${file}: signed by key ${keyId} (${trustedComment})\n`);
   }

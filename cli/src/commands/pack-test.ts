@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, join, relative, resolve } from 'node:path';
 import { type Pack, parsePack } from '@openline/packs';
 import { type CaseResult, parseCases, runCase } from '@openline/packs/cases';
@@ -6,6 +6,7 @@ import { createColors } from 'picocolors';
 import { isErrno } from '../config/file.ts';
 import { CliError, EXIT, fileProblem, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
+import { readWhole } from '../read-whole.ts';
 import { plural, printable } from '../render/text.ts';
 import { findShipped } from './pack-files.ts';
 
@@ -67,17 +68,19 @@ async function testsUnder(dir: string, depth: number): Promise<string[]> {
 
 async function testFile(file: string, cwd: string): Promise<{ pack: Pack; results: readonly CaseResult[] }> {
   const packFile = `${file.slice(0, -TESTS.length)}.yaml`;
-  const pack = parsePack(await read(packFile, 'the pack'), relative(cwd, packFile));
-  const cases = parseCases(await read(file, 'the tests'), relative(cwd, file), pack);
+  const pack = parsePack(await read(packFile, 'pack'), relative(cwd, packFile));
+  const cases = parseCases(await read(file, 'tests'), relative(cwd, file), pack);
   return { pack, results: cases.map((each) => runCase(pack, each)) };
 }
 
-async function read(path: string, what: string): Promise<Buffer> {
+async function read(path: string, as: 'pack' | 'tests'): Promise<Buffer> {
   try {
-    return await readFile(path);
+    return await readWhole(path, as);
   } catch (error) {
     const next = `Tests of payroll.yaml are in payroll${TESTS} beside it.`;
-    throw new CliError('REQUEST_INVALID', `cannot read ${what} ${path}: ${fileProblem(error)}`, next, { cause: error });
+    throw new CliError('REQUEST_INVALID', `cannot read the ${as} ${path}: ${fileProblem(error)}`, next, {
+      cause: error,
+    });
   }
 }
 

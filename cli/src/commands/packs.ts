@@ -1,6 +1,5 @@
 import { writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { MAX_PACK_BYTES } from '@openline/proto/limits';
 import { AccessServiceService, PackServiceService } from '@openline/proto/operator';
 import { candidates, findLocalServer } from '../config/local-server.ts';
 import { CliError, EXIT, writeProblem } from '../failure.ts';
@@ -75,13 +74,6 @@ export async function pushPacks(
 ): Promise<number> {
   // All are read and signed before the first is pushed: a mistake in the second file changes nothing.
   const read = await Promise.all(files.map((file) => findPackFile(file, io)));
-  const large = read.find(({ content }) => content.length > MAX_PACK_BYTES);
-  if (large !== undefined)
-    throw new CliError(
-      'PACK_INVALID',
-      `${large.path} is ${large.content.length} bytes; a pack is at most ${MAX_PACK_BYTES}`,
-      'Is it the right file? `openline packs lint` checks it.',
-    );
   return withClient(global, io, async (client) => {
     // Without a server there is no key of its either, and the key is not what is wrong then.
     await client.unary(AccessServiceService.whoAmI, {});

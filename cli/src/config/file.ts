@@ -1,7 +1,8 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CliError, fileProblem } from '../failure.ts';
 import type { Env } from '../io.ts';
+import { readWhole } from '../read-whole.ts';
 
 /** One server and how to speak to it. Paths are relative to the file that holds them. */
 export interface Context {
@@ -29,7 +30,7 @@ export function configPath(env: Env, home: string): string {
 export async function readConfig(path: string): Promise<ConfigFile> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = (await readWhole(path, 'contexts')).toString('utf8');
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return { contexts: [] };
     throw unreadable(path, error);

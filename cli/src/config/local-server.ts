@@ -1,7 +1,8 @@
-import { open, readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { CliError, fileProblem } from '../failure.ts';
 import type { Env } from '../io.ts';
+import { readWhole } from '../read-whole.ts';
 import { isErrno } from './file.ts';
 
 /** What a server on this machine leaves for its operators, in its data directory. */
@@ -55,13 +56,16 @@ async function readOwned(path: string, uid: number | undefined): Promise<Read> {
       if (uid !== undefined && owner !== uid && owner !== 0 && uid !== 0) {
         return { kind: 'refused', why: 'it belongs to another user' };
       }
-      return { kind: 'text', text: await file.readFile('utf8') };
+      return {
+        kind: 'text',
+        text: (await readWhole(file.createReadStream({ autoClose: false }), 'contexts')).toString('utf8'),
+      };
     } finally {
       await file.close();
     }
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return { kind: 'none' };
-    return { kind: 'refused', why: isErrno(error, 'EACCES', 'EPERM') ? 'you may not read it' : String(error) };
+    return { kind: 'refused', why: isErrno(error, 'EACCES', 'EPERM') ? 'you may not read it' : fileProblem(error) };
   }
 }
 
@@ -95,7 +99,7 @@ async function parse(path: string, text: string): Promise<LocalServer> {
 /** @throws CliError CONFIG_INVALID naming the file and who named it */
 export async function readSecret(path: string, namedBy: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8');
+    return (await readWhole(path, 'credentials')).toString('utf8');
   } catch (error) {
     throw new CliError(
       'CONFIG_INVALID',

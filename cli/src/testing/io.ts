@@ -24,7 +24,6 @@ export function testIo(
     cwd: given.cwd ?? '/nonexistent',
     home: given.home ?? '/nonexistent',
     stdinIsTTY: false,
-    readStdin: async () => Buffer.from(given.stdin ?? ''),
     async *stdin() {
       yield Buffer.from(given.stdin ?? '');
     },

@@ -2,7 +2,6 @@ import { type DeclaredObject, DeclaredOutcome, type DeclaredServiceService } fro
 import { z } from 'zod';
 import type { ApplyOutcome, DeclaredService } from '../declared/declared-service.ts';
 import type { DeclaredRow } from '../declared/declared-store.ts';
-import { MAX_FILE_BYTES } from '../declared/read.ts';
 import { name, readRequest, text } from './fields.ts';
 import type { Handlers } from './serve.ts';
 import { unixMs } from './times.ts';
@@ -16,9 +15,8 @@ const MAX_FILES = 500;
 const File = z.object({
   // Only shown; a control character would only confuse the reader.
   name: text(1024).transform((file) => file.replace(/\p{Cc}/gu, '') || 'file'),
-  content: z
-    .instanceof(Uint8Array)
-    .refine((bytes) => bytes.length <= MAX_FILE_BYTES, `more than ${MAX_FILE_BYTES} bytes`),
+  // Its size is looked at where its name is known.
+  content: z.instanceof(Uint8Array),
 });
 const Apply = z.object({
   files: z.array(File).min(1, 'no file').max(MAX_FILES, `more than ${MAX_FILES} files`),

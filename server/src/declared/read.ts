@@ -1,12 +1,12 @@
 import { didYouMean } from '@openline/packs';
 import { choiceOf, entriesOf, fieldsOf, need, textOf } from '@openline/packs/read';
 import { type Located, plain, type Report, readDocuments } from '@openline/packs/source';
+import { MAX_DECLARED_FILE_BYTES } from '@openline/proto/limits';
 import type { DeclaredRegistry, KindEntry, ParsedObject } from './registry.ts';
 
 /** From the text of files to objects that can be stored. Pure. */
 
 const API_VERSION = 'openline.dev/v1';
-export const MAX_FILE_BYTES = 1024 * 1024;
 const MAX_NAME_CHARS = 63;
 const NAME = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
 
@@ -41,7 +41,7 @@ export function readFiles(registry: DeclaredRegistry, files: readonly SourceFile
   const documents: DeclaredDocument[] = [];
   const seen = new Map<string, string>();
   for (const { name: fileName, content } of files) {
-    const { report, documents: found } = readDocuments(content, 'a file of declared objects', MAX_FILE_BYTES);
+    const { report, documents: found } = readDocuments(content, 'a file of declared objects', MAX_DECLARED_FILE_BYTES);
     for (const { root, text } of found) {
       const read = readDocument(registry, report, root);
       if (read === undefined) continue;
