@@ -10,7 +10,7 @@ export interface RenewalDeps {
   clock: Clock;
   random: () => number;
   log: Log;
-  identity: () => Identity;
+  identity: () => Pick<Identity, 'certificatePem'>;
   /** Over the connection that the old certificate authenticated. */
   renew: (csrDer: Uint8Array) => Promise<RenewResponse>;
   /** Stores the new pair, and uses it from the next connection on. */
@@ -30,7 +30,8 @@ const RETRY = { baseMs: 30_000, maxMs: 600_000 };
 const LEAST_SLEEP_MS = 60_000;
 /** Agents that come back together after a long time apart do not renew in one instant. */
 const OVERDUE_SPREAD_MS = 5_000;
-const LONGEST_SLEEP_MS = 24 * 3600 * 1000;
+/** Timers stand still while a machine sleeps, and a wall clock that was set forward moves none. */
+const LONGEST_SLEEP_MS = 600_000;
 
 /** Half the life of the certificate, ± 10 % of its life, so that agents that enrolled together do not renew together. Unix milliseconds. */
 export function renewAtUnixMs(certificatePem: string, random: () => number): number {
@@ -50,12 +51,12 @@ export function createRenewal(deps: RenewalDeps): Renewal {
   /** It is time, and nothing is under way: a timer may be set to try again. */
   let overdue: { attempt: number } | undefined;
 
-  const sleepUntil = (atUnixMs: number) => {
+  /** By whichever clock is there first: to the server, whose clock counts, a wall clock that was set back is no reason to come late. */
+  const sleepUntil = (atUnixMs: number, dueMs = clock.nowMs() + atUnixMs - clock.unixMs()) => {
     if (stopped) return;
-    // In steps, and by the wall clock at each: it may be set, and a machine may sleep.
-    const leftMs = Math.max(0, atUnixMs - clock.unixMs());
+    const leftMs = Math.max(0, Math.min(atUnixMs - clock.unixMs(), dueMs - clock.nowMs()));
     timer = clock.after(Math.min(leftMs, LONGEST_SLEEP_MS), () => {
-      if (clock.unixMs() < atUnixMs) return sleepUntil(atUnixMs);
+      if (clock.unixMs() < atUnixMs && clock.nowMs() < dueMs) return sleepUntil(atUnixMs, dueMs);
       void renewWithRetry(0);
     });
   };

@@ -1,45 +1,10 @@
 import type { ProbePlan, ProbeResult } from '@openline/packs/engine';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Clock } from '../tasks/clock.ts';
+import { manualClock } from '../tasks/testing/manual-clock.ts';
 import { quiet } from '../tasks/testing/support.ts';
 import { createProbeScheduler, type ProbeScheduler } from './scheduler.ts';
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
-
-/** Time that only the test moves. */
-function manual() {
-  let nowMs = 0;
-  let timers: { atMs: number; run: () => void }[] = [];
-  const clock: Clock = {
-    nowMs: () => nowMs,
-    unixMs: () => nowMs,
-    after(delayMs, run) {
-      const timer = { atMs: nowMs + delayMs, run };
-      timers.push(timer);
-      return {
-        cancel() {
-          timers = timers.filter((one) => one !== timer);
-        },
-      };
-    },
-  };
-  return {
-    clock,
-    async to(ms: number) {
-      await turn();
-      for (;;) {
-        const [next] = timers.filter(({ atMs }) => atMs <= ms).sort((a, b) => a.atMs - b.atMs);
-        if (next === undefined) break;
-        timers = timers.filter((one) => one !== next);
-        nowMs = Math.max(nowMs, next.atMs);
-        next.run();
-        await turn();
-      }
-      nowMs = ms;
-      await turn();
-    },
-  };
-}
 
 interface Started {
   readonly name: string;
@@ -48,7 +13,7 @@ interface Started {
   readonly signal: AbortSignal;
 }
 
-let time: ReturnType<typeof manual>;
+let time: ReturnType<typeof manualClock>;
 let started: Started[];
 let results: string[];
 let scheduler: ProbeScheduler;
@@ -64,7 +29,7 @@ const fine: ProbeResult = { ok: true, sample: {} };
 const names = () => started.map(({ name, atMs }) => `${name}@${atMs / 1_000}`);
 
 beforeEach(() => {
-  time = manual();
+  time = manualClock();
   started = [];
   results = [];
   scheduler = createProbeScheduler(
