@@ -9,9 +9,15 @@ import { createIdentityStore, type IdentityStore, memoryIdentityStore } from './
 export interface IdentityKeeper {
   /** For the next connection. */
   current(): Identity;
+  /** What the next process will find: an older one than that in use while the disk refuses what was renewed. */
+  stored(): Identity;
   /** A refused identity is not the end where a token waits that was not used yet. @returns false when there is none */
   again(): Promise<boolean>;
-  /** Changes a part of it: stored before it is used. @throws OpenlineError DATA_DIR_UNUSABLE */
+  /**
+   * Changes a part of it: stored before it is used. But a renewed pair is used in any case: on a disk that stays read-only for a day the agent would
+   * have outlived its certificate, and could not come back without a new token.
+   * @throws OpenlineError DATA_DIR_UNUSABLE it is not stored
+   */
   keep(part: Partial<Identity>): Promise<void>;
 }
 
@@ -35,6 +41,8 @@ export async function keepIdentity(
   let identity = await store.load();
   identity ??= await enrollWith(credentialOf(config) ?? needToken(config.dataDir), store);
   let kept: Identity = identity;
+  /** As `kept`, with a pair that is not on disk. */
+  let unsaved: Identity | undefined;
   let enrolling: Promise<boolean> | undefined;
   /** One change after the other. */
   let keeping: Promise<void> = Promise.resolve();
@@ -46,6 +54,7 @@ export async function keepIdentity(
     if (credential.kind === 'join' && hashJoinToken(credential.token) === kept.joinTokenHash) return false;
     log.info({}, 'this identity is not accepted any more: getting a new one');
     kept = await enrollWith(credential, store);
+    unsaved = undefined;
     return true;
   }
 
@@ -57,8 +66,9 @@ export async function keepIdentity(
         readLast = caPem;
         if (caPem !== kept.caPem) kept = { ...kept, caPem };
       }
-      return kept;
+      return unsaved ?? kept;
     },
+    stored: () => kept,
     again() {
       enrolling ??= enrollAgain().finally(() => {
         enrolling = undefined;
@@ -67,9 +77,16 @@ export async function keepIdentity(
     },
     keep(part) {
       const done = keeping.then(async () => {
-        const next = { ...kept, ...part };
-        await store.save(next);
+        const next = { ...(unsaved ?? kept), ...part };
+        try {
+          await store.save(next);
+        } catch (error) {
+          const { keyPem, certificatePem } = part;
+          if (keyPem !== undefined && certificatePem !== undefined) unsaved = { ...kept, keyPem, certificatePem };
+          throw error;
+        }
         kept = next;
+        unsaved = undefined;
       });
       keeping = done.catch(() => {});
       return done;

@@ -29,7 +29,7 @@ function certificatesIn(pem: string): X509Certificate[] {
 }
 
 export interface TrustDeps {
-  readonly keeper: Pick<IdentityKeeper, 'current' | 'keep'>;
+  readonly keeper: Pick<IdentityKeeper, 'stored' | 'keep'>;
   readonly log: Log;
   report(report: TrustReport): void;
   renewSoon(withinMs: number): void;
@@ -39,16 +39,16 @@ export interface TrustDeps {
 export function createTrust({ keeper, log, report, renewSoon }: TrustDeps) {
   async function take({ caPem, issuer, renewWithinMs }: Trust): Promise<void> {
     if (certificatesIn(caPem).length === 0) throw new Error('it names no authority');
-    if (caPem !== keeper.current().caPem) {
+    if (caPem !== keeper.stored().caPem) {
       await keeper.keep({ caPem });
       log.info({}, 'the server named other authorities to trust');
     }
-    const held = trustReportOf(keeper.current());
+    const held = trustReportOf(keeper.stored());
     report(held);
     if (!Buffer.from(issuer).equals(held.issuer)) renewSoon(renewWithinMs);
   }
   return {
-    report: () => trustReportOf(keeper.current()),
+    report: () => trustReportOf(keeper.stored()),
     follow(trust: Trust): void {
       take(trust).catch((error: unknown) => log.error({ error }, 'the authorities to trust could not be taken'));
     },
