@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type EventSpool, openEventSpool } from '../spool/event-spool.ts';
 import { type CrashDisk, crashDisk } from '../spool/testing/crash-disk.ts';
 import { systemClock } from '../tasks/clock.ts';
+import { manualClock } from '../tasks/testing/manual-clock.ts';
 import { quiet, until } from '../tasks/testing/support.ts';
 import { COALESCE_MS } from './gatherer.ts';
 import type { IntakeConfig } from './intake.ts';
@@ -196,6 +197,26 @@ describe('the runtime of the rules', () => {
     // 200 ms of work, in slices of 8.
     expect(turns).toBeGreaterThanOrEqual(20);
     expect(engine.seen).toHaveLength(200);
+  });
+
+  it('asks what is due within half a minute of a wall clock that is set back', async () => {
+    const { clock, to, setWall } = manualClock(Date.now());
+    const due = clock.unixMs() + 60_000;
+    let ticks = 0;
+    const engine: RuleEngine = {
+      ...tinyEngine(),
+      dueAtUnixMs: () => due,
+      tick() {
+        ticks++;
+        return [];
+      },
+    };
+    await startStopped(crashDisk(), { clock, engine });
+    await to(1_000);
+    ticks = 0;
+    setWall(-3_600_000);
+    await to(31_000);
+    expect(ticks).toBe(1);
   });
 
   it('skips a backlog that is too old, counts it to the event, and goes on with what is fresh', async () => {

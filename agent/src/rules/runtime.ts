@@ -55,7 +55,7 @@ const BUSY_COMMIT_MS = 20;
 /** Records that were not written; beyond it nothing more is taken. */
 const MAX_READY = 2_000;
 const LEAST_WAIT_MS = 5;
-/** So that a wall clock that was set is noticed. */
+/** While something is due some time, the engine is asked at least so often: what it awaits is sooner by a wall clock that was set back. */
 const LONGEST_WAIT_MS = 30_000;
 
 const ENGINE = 'engine/';
@@ -91,6 +91,7 @@ export function createRuleRuntime(deps: RuntimeDeps, config: IntakeConfig): Rule
   let midBatch = false;
   let committing: Promise<void> | undefined;
   let lastCommitMs = Number.NEGATIVE_INFINITY;
+  let tickedMs = clock.nowMs();
   const waiters: (() => void)[] = [];
   /** Proofs that the next commit completes. */
   let proofs: (() => void)[] = [];
@@ -171,7 +172,10 @@ export function createRuleRuntime(deps: RuntimeDeps, config: IntakeConfig): Rule
   function onTime(): void {
     if (stopped) return;
     const due = engine?.dueAtUnixMs();
-    if (due !== undefined && due <= clock.unixMs()) ask((it) => it.tick(clock.unixMs()));
+    if (due !== undefined && (due <= clock.unixMs() || clock.nowMs() - tickedMs >= LONGEST_WAIT_MS)) {
+      tickedMs = clock.nowMs();
+      ask((it) => it.tick(clock.unixMs()));
+    }
     gatherer.close(clock.nowMs());
     commitWhenDue();
     arm();
