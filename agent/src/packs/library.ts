@@ -26,7 +26,7 @@ export type TaskLookup =
 export interface PackLibrary {
   held(): HeldPack[];
   lookup(digest: Uint8Array, taskName: string): TaskLookup;
-  /** The newest version of each that is held and read: what it watches for holds here. */
+  /** The newest version of each that is wanted, held and read: what it watches for holds here. */
   newest(): readonly Pack[];
   /**
    * Told whenever `newest` may say something else; for the first time when everything that was held at the start has been read, not before: until then a

@@ -257,4 +257,20 @@ describe('a pack that is no longer wanted', () => {
     await packs.want([current.held], fetch);
     expect((await readyOf(packs, old)).packVersion).toBe('1.0.0');
   });
+
+  it('is watched for no more, also while one is: only its tasks stay', async () => {
+    const held = pack('1.0.0');
+    const { fetch } = serverOf(held);
+    const packs = await library();
+    await packs.want([held.held], fetch);
+    let told = 0;
+    packs.onChange(async () => void told++);
+    idle = false;
+    await packs.want([], fetch);
+    expect(packs.newest()).toEqual([]);
+    expect((await readyOf(packs, held)).packVersion).toBe('1.0.0');
+    await packs.want([held.held], fetch);
+    expect(packs.newest().map(({ version }) => version)).toEqual(['1.0.0']);
+    expect(told).toBe(3);
+  });
 });

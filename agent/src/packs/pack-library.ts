@@ -55,6 +55,8 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
   const entries = new Map<string, Entry>();
   const pending = new Map<string, Promise<void>>();
   const refused = new Map<string, string>();
+  /** Held on for tasks that are under way: nothing is watched for any more. */
+  const unwanted = new Set<string>();
   const listeners: (() => Promise<void>)[] = [];
   let loaded = false;
   /** Wanted sets are made true one after the other. */
@@ -172,8 +174,17 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
     const wanted = new Set(packs.map((pack) => hex(pack.digest)));
     let changed = states.some(({ ready }) => ready);
     for (const { digest, name, version } of [...entries.values()]) {
-      if (wanted.has(digest) || !deps.idle()) continue;
+      if (wanted.has(digest)) {
+        changed = unwanted.delete(digest) || changed;
+        continue;
+      }
+      if (!deps.idle()) {
+        changed ||= !unwanted.has(digest);
+        unwanted.add(digest);
+        continue;
+      }
       entries.delete(digest);
+      unwanted.delete(digest);
       await cache.remove(digest);
       changed = true;
       log.info({ pack: name, version, digest }, 'a pack is no longer wanted, removed');
@@ -214,7 +225,8 @@ export async function createPackLibrary(deps: PackLibraryDeps, config: PackLibra
     },
     newest() {
       const newest = new Map<string, Pack>();
-      for (const { pack } of entries.values()) {
+      for (const { digest, pack } of entries.values()) {
+        if (unwanted.has(digest)) continue;
         const other = pack && newest.get(pack.name);
         if (pack && (!other || isNewer(pack.version, other.version))) newest.set(pack.name, pack);
       }
