@@ -1,5 +1,6 @@
 import './lean.ts';
 
+import { writeSync } from 'node:fs';
 import { ERRORS, OpenlineError } from '@openline/proto/errors';
 import { readFlags } from '@openline/proto/read-flags';
 import { startAgent } from './agent.ts';
@@ -17,7 +18,14 @@ const FLAGS = KEY_NAMES.map((key) => {
   return { flag, key, type: 'string' as const, multiple };
 });
 
-const toStdout = (line: string) => void process.stdout.write(line);
+/** Whoever reads the log may go away, and the disk it is written to may be full: no reason to end tasks. The next line is tried again. */
+function toStdout(line: string): void {
+  try {
+    writeSync(1, line);
+  } catch {
+    // There is nobody to tell.
+  }
+}
 
 /** The process. Resolves when a signal has ended the agent; `process.exitCode` says how. @param argv without the program's name */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -44,14 +52,17 @@ export async function main(argv: readonly string[]): Promise<void> {
 async function lifeOf(log: Log, start: (signal: AbortSignal) => ReturnType<typeof startAgent>): Promise<void> {
   const abort = new AbortController();
   const signalled = new Promise<string>((resolve) => {
-    for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
       process.on(name, () => {
-        if (abort.signal.aborted) process.exit(130);
+        // A terminal that is closed says SIGHUP, and often twice: nobody is impatient.
+        if (abort.signal.aborted && name !== 'SIGHUP') process.exit(130);
         abort.abort();
         resolve(name);
       });
     }
   });
+  // Node would open a debugger, through which every user of the machine could do what the agent can.
+  process.on('SIGUSR1', () => log.warn({}, 'SIGUSR1 means nothing to an agent'));
   // A state that nobody foresaw is left by a new start; the journal makes that safe.
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {

@@ -60,6 +60,8 @@ async function liveUntilSignal(
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  // Node would open a debugger, through which every user of the machine could do what the server can.
+  process.on('SIGUSR1', (signal) => log.warn({ signal }, 'this signal means nothing to a server'));
   const server = await start();
   await stopAsked.promise;
   try {

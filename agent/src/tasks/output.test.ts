@@ -1,3 +1,5 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { MAX_OUTPUT_BYTES, MAX_OUTPUT_CHUNK_BYTES } from '@openline/proto/limits';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { TaskEngine } from './engine.ts';
@@ -92,5 +94,19 @@ describe('the output of a task', () => {
     engine.sessionOpened(1_000_000);
     expect((await seen.result('run-1')).outputBytes).toBe(9n);
     await until(() => seen.output('run-1') === 'precious\n');
+  });
+  it('that the disk gives back no more is told as dropped, and keeps no agent from starting', async () => {
+    engine = await startEngine(dataDir, seen, tasksOf(shell('echo precious')));
+    engine.offer([offerOf('run-1')]);
+    const first = engine;
+    await until(() => first.health().spooledResults === 1);
+    await first.stop('restart');
+    const spool = join(dataDir, 'spool', 'run-1');
+    rmSync(spool);
+    mkdirSync(spool);
+    seen = server();
+    engine = await startEngine(dataDir, seen, tasksOf());
+    engine.sessionOpened(1_000_000);
+    expect(await seen.result('run-1')).toMatchObject({ outputBytes: 0n, outputDroppedBytes: 9n });
   });
 });

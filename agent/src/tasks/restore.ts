@@ -37,9 +37,12 @@ export async function restore(
     if (groups.length > 0) stillRan.add(runId);
     log.warn({ runId, groups }, 'a task was running when the agent died');
   }
-  await rm(config.workRoot, { recursive: true, force: true });
+  await rm(config.workRoot, { recursive: true, force: true }).catch((error: Error) =>
+    // A task may have mounted something there.
+    log.warn({ path: config.workRoot, error: error.message }, 'what tasks left behind cannot be removed'),
+  );
   await mkdir(config.spoolDir, { recursive: true, mode: 0o700 });
-  const spools = await openSpools(config.spoolDir, executor);
+  const spools = await openSpools(config.spoolDir, executor, log);
   const waiting: { run: Run; task: Task }[] = [];
   for (const old of journal.restored) {
     const spool = spools.get(old.runId);
@@ -100,12 +103,17 @@ function fitted(result: NonNullable<JournalRun['result']>, spool: OutputSpool | 
   return { ...result, outputBytes: keptBytes, outputDroppedBytes: result.outputDroppedBytes + missing };
 }
 
-async function openSpools(directory: string, executor: Executor): Promise<Map<string, OutputSpool>> {
+/** One that cannot be read is no reason not to start: its output is told as dropped. */
+async function openSpools(directory: string, executor: Executor, log: EngineLog): Promise<Map<string, OutputSpool>> {
   const spools = new Map<string, OutputSpool>();
   for (const name of await readdir(directory)) {
     const path = join(directory, name);
-    if (isRunId(name)) spools.set(name, executor.outputs.open(name, measureSpool(await readFile(path))));
-    else await rm(path, { recursive: true, force: true });
+    try {
+      if (isRunId(name)) spools.set(name, executor.outputs.open(name, measureSpool(await readFile(path))));
+      else await rm(path, { recursive: true, force: true });
+    } catch (error) {
+      log.error({ path, error: error instanceof Error ? error.message : String(error) }, 'kept output is given up');
+    }
   }
   return spools;
 }
