@@ -270,7 +270,7 @@ export const ERRORS = {
     means:
       'What the server keeps of its own (certificate authority, pack key, admin token) cannot be read or written, in its data directory or in the Secret that `stateSecret` names.',
     doNext:
-      'The message carries the reason. A Secret must be there, perhaps empty, and the service account of the server may get and patch it.',
+      'The message carries the reason. The service account of the server must be allowed to get, patch and create that one Secret.',
   },
   PORT_IN_USE: { means: 'Another program listens on the port.', doNext: 'Stop it, or choose another port.' },
   DATABASE_FAILED: {

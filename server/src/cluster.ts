@@ -10,6 +10,7 @@ import { createClusterAgents } from './enrollment/nodes/cluster-agents.ts';
 import { createIssuerAttestor } from './enrollment/nodes/issuer-keys.ts';
 import { createNodeEnrollment } from './enrollment/nodes/node-enrollment.ts';
 import { createTokenReviewer } from './enrollment/nodes/token-review.ts';
+import { every } from './every.ts';
 import type { ClusterApi } from './kubernetes/cluster-api.ts';
 import { isNodeGone, type NodeDirectory, watchNodes } from './kubernetes/node-directory.ts';
 import { createPublisher } from './kubernetes/publish-authority.ts';
@@ -27,6 +28,8 @@ export interface ClusterDeps {
   /** The labels of an agent's node are committed. */
   labelled(agentId: string, labels: Readonly<Record<string, string>>): void;
 }
+
+const PUBLISH_MS = 60_000;
 
 /** Agents whose identity is their node's: of the cluster around this server, and of others. */
 export interface Cluster {
@@ -72,6 +75,11 @@ export function createCluster(deps: ClusterDeps, config: Config): Cluster {
         const publish = createPublisher({ api, clock, log, signal: stopping.signal }, configMap, () => ca.caPem);
         void publish();
         ca.onChange(() => void publish());
+        // Somebody else may have written there, or emptied it as `helm upgrade --force` does: new agents would wait for it, or believe another.
+        const kept = every(PUBLISH_MS, publish, (error) =>
+          log.error({ err: error, configMap }, 'the certificate of the authority could not be published'),
+        );
+        stopping.signal.addEventListener('abort', () => kept.stop());
       }
       if (own === undefined) return;
       const watched = watchNodes({ api, clock, log, changed: () => agents.wake() });

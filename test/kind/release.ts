@@ -112,6 +112,8 @@ export function createRelease(cluster: Cluster, options: ReleaseOptions) {
     tag: options.tag,
     helm,
     apply,
+    /** What is installed, once more: Helm puts its objects into the place of those that are there, instead of patching them. */
+    replace: () => helm`upgrade openline ${CHART} --reuse-values --force --wait --timeout ${HELM_WITHIN_S}s`,
     /** Takes it and all that it left, so that the next install is a first one. */
     remove,
     openline,

@@ -311,7 +311,7 @@ export const KEYS = {
     default: '',
     expects: 'the name of a Secret',
     description:
-      'A Secret in the namespace of this server that keeps what the server makes itself (certificate authority, pack key, first admin token), for a server whose data directory does not outlive its pod. It must be there, perhaps empty. Without it the data directory keeps them.',
+      'A Secret in the namespace of this server that keeps what the server makes itself (certificate authority, pack key, first admin token), for a server whose data directory does not outlive its pod. The server makes it where it is not there. Without it the data directory keeps them.',
   },
   remoteClusters: {
     type: 'list of clusters',

@@ -74,6 +74,17 @@ describe('the certificate authority', () => {
     expect(statSync(join(dataDir, 'ca/authority.json')).mode & 0o777).toBe(0o600);
   });
 
+  it('stays the same, and is written down again, when somebody takes it away from a running server', async () => {
+    const dataDir = folder();
+    const clock = clockAt(START);
+    const ca = await openCa(dataDir, clock);
+    const before = ca.caPem;
+    rmSync(join(dataDir, 'ca'), { recursive: true });
+    await ca.refresh(nobodyIsBehind);
+    expect(ca.caPem).toBe(before);
+    expect((await openCa(dataDir, clock)).caPem).toBe(before);
+  });
+
   it('is an authority for ten years, for leaves only', async () => {
     const { caPem, trustDomain } = await openCa(folder(), clockAt(START));
     const ca = new X509Certificate(caPem);

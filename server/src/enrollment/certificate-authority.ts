@@ -101,9 +101,11 @@ export async function openCertificateAuthority(
   async function makeChange(
     next: (document: AuthorityDocument) => AuthorityDocument | Promise<AuthorityDocument>,
   ): Promise<void> {
-    const changed = await state.update('authority', async (kept) =>
-      write(await next(kept === undefined ? await first() : read(kept))),
-    );
+    const changed = await state.update('authority', async (kept) => {
+      // Where somebody took it away from a running server, that goes on with what it has, and writes it down again.
+      const known = kept ?? (text === '' ? undefined : text);
+      return write(await next(known === undefined ? await first() : read(known)));
+    });
     if (changed === text) return;
     await use(changed);
     for (const listener of listeners) listener();

@@ -15,6 +15,12 @@ export interface ClusterApi {
   post(path: string, body: unknown): Promise<unknown>;
   /** Merges into an object that is there. @throws ApiRefused, Error when it cannot be reached */
   patch(path: string, body: unknown): Promise<unknown>;
+  /**
+   * Makes an object, or sees to it that it has what `body` says; what else it has stays. Unlike with a `post`, its name is known when the API decides: the
+   * right to `create` can be limited to that name.
+   * @throws ApiRefused, Error when it cannot be reached
+   */
+  apply(path: string, body: unknown): Promise<unknown>;
   /** Of this pod. */
   readonly namespace: string;
   /**
@@ -47,6 +53,7 @@ interface Call {
   readonly path: string;
   readonly query?: Query;
   readonly body?: unknown;
+  readonly contentType?: string;
   readonly accept?: string;
 }
 
@@ -74,7 +81,7 @@ export function openClusterApi(
 
   /** @returns the answer, still to be read */
   async function open(
-    { method = 'GET', path, query = {}, body, accept = 'application/json' }: Call,
+    { method = 'GET', path, query = {}, body, contentType = 'application/json', accept = 'application/json' }: Call,
     signal: AbortSignal,
   ) {
     // Both are replaced while we run.
@@ -85,12 +92,7 @@ export function openClusterApi(
     const headers = {
       authorization: `Bearer ${token}`,
       accept,
-      ...(content === undefined
-        ? {}
-        : {
-            'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json',
-            'content-length': Buffer.byteLength(content),
-          }),
+      ...(content === undefined ? {} : { 'content-type': contentType, 'content-length': Buffer.byteLength(content) }),
     };
     const options = { host, port, method, path: search === '' ? path : `${path}?${search}`, ca, headers, signal };
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
@@ -110,7 +112,16 @@ export function openClusterApi(
     get: (path) => whole({ path }),
     list: (path, query) => whole({ path, query, accept: METADATA_OF_LIST }),
     post: (path, body) => whole({ method: 'POST', path, body }),
-    patch: (path, body) => whole({ method: 'PATCH', path, body }),
+    patch: (path, body) => whole({ method: 'PATCH', path, body, contentType: 'application/merge-patch+json' }),
+    apply: (path, body) =>
+      whole({
+        method: 'PATCH',
+        path,
+        query: { fieldManager: 'openline', force: 'true' },
+        body,
+        // JSON is YAML, too; the API takes it under no other name.
+        contentType: 'application/apply-patch+yaml',
+      }),
     namespace,
     async *watch(path, query, signal) {
       const answer = await open({ path, query: { ...query, watch: 'true' }, accept: METADATA_OF_ONE }, signal);

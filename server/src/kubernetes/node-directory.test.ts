@@ -20,6 +20,7 @@ function scripted(lists: Node[][], watches: unknown[][]) {
     get: () => Promise.reject(new Error('nobody asks this')),
     post: () => Promise.reject(new Error('nobody asks this')),
     patch: () => Promise.reject(new Error('nobody asks this')),
+    apply: () => Promise.reject(new Error('nobody asks this')),
     namespace: 'openline',
     async list(_path, query) {
       const page = Number(query['continue'] ?? 0);

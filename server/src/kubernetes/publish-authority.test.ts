@@ -1,16 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { createPublisher, publishAuthority } from './publish-authority.ts';
+import { createPublisher } from './publish-authority.ts';
 
 function cluster(failures: number) {
   const patched: unknown[] = [];
   const said: string[] = [];
   const stop = new AbortController();
   let left = failures;
+  let version = 1;
+  let kept = '';
   const api = {
     namespace: 'openline',
     async patch(path: string, body: unknown) {
       if (left-- > 0) throw new Error('away');
       patched.push(path, body);
+      if (JSON.stringify(body) !== kept) version++;
+      kept = JSON.stringify(body);
+      return { metadata: { resourceVersion: String(version) } };
     },
   };
   const clock = {
@@ -19,21 +24,35 @@ function cluster(failures: number) {
     },
   };
   const log = { info: () => said.push('info'), error: () => said.push('error') };
-  return { deps: { api, clock, log, signal: stop.signal }, patched, said, stop };
+  const empty = (): void => {
+    kept = '';
+  };
+  return { deps: { api, clock, log, signal: stop.signal }, patched, said, stop, empty };
 }
 
 describe('the certificate of the authority', () => {
   it('is written to the ConfigMap, again and again until it is there; that it fails is said once', async () => {
     const c = cluster(2);
-    await publishAuthority(c.deps, 'openline-ca', () => 'PEM');
+    await createPublisher(c.deps, 'openline-ca', () => 'PEM')();
     expect(c.patched).toEqual(['/api/v1/namespaces/openline/configmaps/openline-ca', { data: { 'ca.crt': 'PEM' } }]);
     expect(c.said).toEqual(['error', 'sleep', 'sleep', 'info']);
+  });
+
+  it('is written again and again, and told of only where it was not there any more', async () => {
+    const c = cluster(0);
+    const publish = createPublisher(c.deps, 'openline-ca', () => 'PEM');
+    await publish();
+    await publish();
+    expect(c.said).toEqual(['info']);
+    c.empty();
+    await publish();
+    expect(c.said).toEqual(['info', 'info']);
   });
 
   it('is given up when the server stops', async () => {
     const c = cluster(Number.POSITIVE_INFINITY);
     c.deps.clock.sleep = async () => c.stop.abort();
-    await publishAuthority(c.deps, 'openline-ca', () => 'PEM');
+    await createPublisher(c.deps, 'openline-ca', () => 'PEM')();
     expect(c.patched).toEqual([]);
   });
 
@@ -47,6 +66,7 @@ describe('the certificate of the authority', () => {
       answer = Promise.resolve();
       await mine;
       written.push(body);
+      return { metadata: { resourceVersion: String(written.length) } };
     };
     let pem = 'OLD';
     const publish = createPublisher(c.deps, 'openline-ca', () => pem);

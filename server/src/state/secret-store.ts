@@ -5,7 +5,7 @@ import { ApiRefused, type ClusterApi } from '../kubernetes/cluster-api.ts';
 import type { StateItem, StateStore } from './state.ts';
 
 export interface SecretStateDeps {
-  readonly api: Pick<ClusterApi, 'get' | 'patch' | 'namespace'>;
+  readonly api: Pick<ClusterApi, 'get' | 'patch' | 'apply' | 'namespace'>;
   readonly clock: Pick<Clock, 'sleep'>;
   /**
    * The data directory. What the Secret lacks and is there is taken up, so that a server can move from the one to the other; and what the command line
@@ -30,9 +30,10 @@ const COPIED: readonly StateItem[] = ['packKey', 'adminToken'];
 const ATTEMPTS = 10;
 const RETRY_MS = 2_000;
 const CONFLICT = 409;
+const NOT_FOUND = 404;
 
 /**
- * In a Secret of the server's own namespace that is there, perhaps empty: a server whose disk does not outlive its pod keeps its identity.
+ * In a Secret of the server's own namespace, which it makes where it is not there: a server whose disk does not outlive its pod keeps its identity.
  * Copies what is in it to the data directory.
  * @throws OpenlineError STATE_UNAVAILABLE
  */
@@ -57,8 +58,19 @@ export async function openSecretStateStore(deps: SecretStateDeps, name: string):
     }
   }
 
+  /** Not by whoever installs the server: what Helm has made, `helm upgrade --force` puts into its place again, empty. */
+  async function getOrMake(): Promise<unknown> {
+    try {
+      return await api.get(path);
+    } catch (error) {
+      if (!(error instanceof ApiRefused && error.status === NOT_FOUND)) throw error;
+      const labels = { 'app.kubernetes.io/part-of': 'openline' };
+      return await api.apply(path, { apiVersion: 'v1', kind: 'Secret', metadata: { name, labels } });
+    }
+  }
+
   async function get() {
-    const answer = Secret.safeParse(await ask(() => api.get(path)));
+    const answer = Secret.safeParse(await ask(getOrMake));
     if (!answer.success) {
       const places = answer.error.issues.map((issue) => issue.path.join('.') || 'the answer').join(', ');
       const reason = `the Kubernetes API answered with what is no Secret (${places})`;

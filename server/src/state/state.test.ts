@@ -16,6 +16,7 @@ function folder(): string {
 /** One Secret of a cluster whose API refuses a patch of an older version, as the real one does. */
 function cluster(data: Record<string, string> = {}) {
   let version = 1;
+  let isThere = true;
   const kept = new Map(Object.entries(data));
   const calls: string[] = [];
   const failures: Error[] = [];
@@ -25,6 +26,7 @@ function cluster(data: Record<string, string> = {}) {
       calls.push(`get ${path}`);
       const failure = failures.shift();
       if (failure !== undefined) throw failure;
+      if (!isThere) throw new ApiRefused(404, 'secrets "openline-state" not found');
       const encoded = [...kept].map(([key, text]) => [key, Buffer.from(text).toString('base64')]);
       return {
         metadata: { resourceVersion: String(version) },
@@ -38,6 +40,12 @@ function cluster(data: Record<string, string> = {}) {
       version++;
       for (const [key, text] of Object.entries(more)) kept.set(key, Buffer.from(text, 'base64').toString('utf8'));
     },
+    async apply(path: string, body: unknown) {
+      const { apiVersion, kind, metadata } = body as { apiVersion: string; kind: string; metadata: { name: string } };
+      calls.push(`apply ${path} ${apiVersion} ${kind} ${metadata.name}`);
+      isThere = true;
+      return { metadata: { resourceVersion: String(version) } };
+    },
   };
   let slept = 0;
   const clock = {
@@ -45,9 +53,13 @@ function cluster(data: Record<string, string> = {}) {
       slept++;
     },
   };
+  const take = () => {
+    isThere = false;
+    kept.clear();
+  };
   const open = (dataDir = folder()) =>
     openSecretStateStore({ api, clock, local: createFileStateStore(dataDir) }, 'openline-state');
-  return { open, kept, calls, failures, slept: () => slept };
+  return { open, kept, calls, failures, take, slept: () => slept };
 }
 
 const STORES: readonly [string, () => Promise<StateStore>][] = [
@@ -166,6 +178,7 @@ describe('the state in a Secret', () => {
       namespace: 'openline',
       get: async () => ({ metadata: {}, data: { k: 'no base64' } }),
       patch: async () => {},
+      apply: async () => {},
     };
     const opened = openSecretStateStore(
       { api, clock: { sleep: async () => {} }, local: createFileStateStore(folder()) },
@@ -187,9 +200,20 @@ describe('the state in a Secret', () => {
     await expect(open()).rejects.toMatchObject({ code: 'STATE_UNAVAILABLE' });
   });
 
-  it.each([403, 404])('does not wait for a right or a Secret that is missing (%d)', async (status) => {
+  it('makes the Secret where it is not there, so that nobody else has to, and nobody else empties it', async () => {
+    const { open, take, calls, kept } = cluster();
+    take();
+    const store = await open();
+    await store.update('authority', () => 'A');
+    expect(kept.get('authority.json')).toBe('A');
+    expect(calls.filter((call) => call.startsWith('apply'))).toEqual([
+      'apply /api/v1/namespaces/openline/secrets/openline-state v1 Secret openline-state',
+    ]);
+  });
+
+  it('does not wait for a right that is missing', async () => {
     const { open, failures, slept } = cluster();
-    failures.push(new ApiRefused(status, 'secrets "openline-state" …'));
+    failures.push(new ApiRefused(403, 'secrets "openline-state" …'));
     await expect(open()).rejects.toMatchObject({
       code: 'STATE_UNAVAILABLE',
       message: 'the Secret openline/openline-state: secrets "openline-state" …',

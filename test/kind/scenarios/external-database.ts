@@ -55,6 +55,15 @@ export const externalDatabase: Scenario = {
         expectSame('deployments', await cluster.names('deployments', '-n', NAMESPACE), ['openline-server']);
       }),
       step(
+        'helm upgrade --force puts every object into its place again: what the server made itself stays',
+        async () => {
+          const state = () => cluster.kubectl`get secret openline-state -n ${NAMESPACE} -o jsonpath={.data}`;
+          const made = await state();
+          await release.replace();
+          if ((await state()) !== made) throw new Error('the Secret openline-state is another one');
+        },
+      ),
+      step(
         'the pod of the server is gone in a run, with all that was on its disk: the next one knows everything',
         async () => {
           const run = await release.begin`utility/sleep --on all --param seconds=20`;

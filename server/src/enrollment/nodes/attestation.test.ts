@@ -28,6 +28,7 @@ function reviewer(answer: unknown) {
     get: nobody,
     list: nobody,
     patch: nobody,
+    apply: nobody,
     namespace: 'openline',
     // biome-ignore lint/correctness/useYield: it is never watched
     async *watch() {
