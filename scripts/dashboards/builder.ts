@@ -1,6 +1,7 @@
 import { PanelBuilder as BarGauge } from '@grafana/grafana-foundation-sdk/bargauge';
 import type { Builder } from '@grafana/grafana-foundation-sdk/cog';
 import {
+  BarGaugeSizing,
   BigValueColorMode,
   BigValueGraphMode,
   GraphThresholdsStyleConfigBuilder,
@@ -23,9 +24,10 @@ import {
   type Dashboard,
   DashboardBuilder,
   DashboardCursorSync,
-  DashboardLinkBuilder,
+  type DashboardLink,
   DashboardLinkType,
   DatasourceVariableBuilder,
+  type DynamicConfigValue,
   FieldColorBuilder,
   FieldColorModeId,
   type GridPos,
@@ -49,20 +51,28 @@ import {
 import { DataqueryBuilder, PromQueryFormat, QueryEditorMode } from '@grafana/grafana-foundation-sdk/prometheus';
 import { PanelBuilder as Stat } from '@grafana/grafana-foundation-sdk/stat';
 import { PanelBuilder as TimeSeries } from '@grafana/grafana-foundation-sdk/timeseries';
+import type * as units from '@grafana/grafana-foundation-sdk/units';
+
+/** Grafana's id of it: short, s, bytes, Bps, ops, percentunit, … */
+type Unit = Extract<(typeof units)[keyof typeof units], string>;
+/** Of Grafana's palette, so that they suit both themes. */
+type Color = 'green' | 'yellow' | 'orange' | 'red' | 'purple' | 'blue' | 'text';
+/** By what the legend says, or by a regular expression between slashes. Without one, a line has the next colour of Grafana's palette. */
+export type Colors = Readonly<Record<string, Color>>;
 
 /** What a panel of any kind has here. No panel without a description: a figure that one has to guess at is none. */
 interface Common {
   readonly title: string;
   readonly description: string;
-  /** Grafana's id of it: short, s, bytes, Bps, ops, percentunit, … */
-  readonly unit: string;
+  readonly unit: Unit;
   /** Of 24. */
   readonly width: number;
   readonly height?: number;
   /** From which value on which colour; below all of them green. */
-  readonly thresholds?: readonly { readonly from: number; readonly color: 'green' | 'yellow' | 'orange' | 'red' }[];
-  /** Below all thresholds. Default: green. */
-  readonly base?: 'green' | 'red' | 'text';
+  readonly thresholds?: readonly { readonly from: number; readonly color: Color }[];
+  /** Below all thresholds. Default: green; text for a figure that is neither good nor bad. */
+  readonly base?: Color;
+  readonly colors?: Colors;
   readonly min?: number;
   readonly max?: number;
   readonly decimals?: number;
@@ -80,11 +90,12 @@ interface GraphPanel extends Common {
   readonly stacked?: true;
   readonly logarithmic?: true;
 }
+/** What is now: when nothing is scraped any more it says so, and not what was last. */
 interface StatPanel extends Common {
   readonly kind: 'stat';
   readonly query: Query;
   /** Words in place of values. */
-  readonly words?: Readonly<Record<string, { readonly text: string; readonly color: string }>>;
+  readonly words?: Readonly<Record<string, { readonly text: string; readonly color: Color }>>;
 }
 interface BarsPanel extends Common {
   readonly kind: 'bars';
@@ -106,16 +117,30 @@ export interface DashboardSpec {
   readonly uid: string;
   readonly title: string;
   readonly description: string;
-  /** The metric whose labels the variables offer. */
+  /** The metrics whose labels the variables offer, as a regular expression. */
   readonly seenIn: string;
   readonly sections: readonly Section[];
 }
 
 const DATASOURCE = { type: 'prometheus', uid: '$datasource' };
+/** As the editor of variables of Prometheus has it: without a type it shows an empty form. */
+const LABEL_VALUES = 1;
 const TAG = 'openline';
 const COLUMNS = 24;
-/** Lines of a legend in a narrow panel beyond which it is a table no more. */
+/** Columns below which a legend is a line, and no table. */
 const NARROW = 8;
+/** In pixels. Two bars would else fill the panel. */
+const BAR_HEIGHT = 24;
+/** How dispatches, tasks and answers end. */
+export const ENDS: Colors = {
+  succeeded: 'green',
+  failed: 'red',
+  timed_out: 'orange',
+  lost: 'purple',
+  rejected: 'yellow',
+  expired: 'blue',
+  cancelled: 'text',
+};
 
 /** A selector: what the variables choose, and more. */
 export function of(metric: string, more = ''): string {
@@ -142,17 +167,19 @@ export function buildDashboard(spec: DashboardSpec): Dashboard {
     .time({ from: 'now-1h', to: 'now' })
     .refresh('30s')
     .timezone('browser')
-    .link(
-      new DashboardLinkBuilder('Openline')
-        .type(DashboardLinkType.Dashboards)
-        .tags([TAG])
-        .icon('external link')
-        .includeVars(true)
-        .keepTime(true),
+    .annotations([])
+    .link({ build: linkToTheOthers })
+    .withVariable(
+      new DatasourceVariableBuilder('datasource')
+        .label('Data source')
+        .type('prometheus')
+        // Else it is the first by name, where there are several.
+        .current({ selected: true, text: 'default', value: 'default' }),
     )
-    .withVariable(new DatasourceVariableBuilder('datasource').label('Data source').type('prometheus'))
-    .withVariable(labelVariable('namespace', 'Namespace', `label_values(${spec.seenIn}, namespace)`))
-    .withVariable(labelVariable('job', 'Job', `label_values(${spec.seenIn}{namespace=~"$namespace"}, job)`));
+    .withVariable(labelVariable('namespace', 'Namespace', `label_values({__name__=~"${spec.seenIn}"}, namespace)`))
+    .withVariable(
+      labelVariable('job', 'Job', `label_values({__name__=~"${spec.seenIn}",namespace=~"$namespace"}, job)`),
+    );
   let id = 0;
   let y = 0;
   for (const { title, panels } of spec.sections) {
@@ -176,12 +203,27 @@ export function buildDashboard(spec: DashboardSpec): Dashboard {
   return builder.build();
 }
 
+/** The SDK's own builder hides it in a menu (`placement`), and cannot be told otherwise. */
+function linkToTheOthers(): DashboardLink {
+  return {
+    title: 'Openline',
+    type: DashboardLinkType.Dashboards,
+    icon: 'external link',
+    tooltip: '',
+    tags: [TAG],
+    asDropdown: false,
+    targetBlank: false,
+    includeVars: true,
+    keepTime: true,
+  };
+}
+
 /** Everything by default, also where the label does not exist: outside of Kubernetes there are no namespaces. */
 function labelVariable(name: string, label: string, query: string): QueryVariableBuilder {
   return new QueryVariableBuilder(name)
     .label(label)
     .datasource(DATASOURCE)
-    .query({ query, refId: name })
+    .query({ qryType: LABEL_VALUES, query, refId: 'PrometheusVariableQueryEditor-VariableQuery' })
     .definition(query)
     .refresh(VariableRefresh.OnTimeRangeChanged)
     .sort(VariableSort.AlphabeticalAsc)
@@ -203,6 +245,8 @@ interface AnyPanel extends Builder<Panel> {
   max(max: number): AnyPanel;
   decimals(decimals: number): AnyPanel;
   thresholds(thresholds: Builder<ThresholdsConfig>): AnyPanel;
+  overrideByName(name: string, properties: DynamicConfigValue[]): AnyPanel;
+  overrideByRegexp(regexp: string, properties: DynamicConfigValue[]): AnyPanel;
 }
 
 function panelOf(spec: PanelSpec, id: number, at: GridPos): Builder<Panel> {
@@ -217,6 +261,11 @@ function panelOf(spec: PanelSpec, id: number, at: GridPos): Builder<Panel> {
     ...(spec.thresholds ?? []).map(({ from, color }) => ({ value: from, color })),
   ];
   panel.thresholds(new ThresholdsConfigBuilder().mode(ThresholdsMode.Absolute).steps(steps));
+  for (const [name, fixedColor] of Object.entries(spec.colors ?? {})) {
+    const properties = [{ id: 'color', value: { mode: FieldColorModeId.Fixed, fixedColor } }];
+    if (name.startsWith('/')) panel.overrideByRegexp(name, properties);
+    else panel.overrideByName(name, properties);
+  }
   return panel;
 }
 
@@ -237,18 +286,12 @@ function visual(spec: PanelSpec): AnyPanel {
 
 function graph({ queries, stacked, logarithmic, thresholds, width, min }: GraphPanel): AnyPanel {
   const panel = new TimeSeries()
-    .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.PaletteClassicByName))
+    .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.PaletteClassic))
     .lineWidth(1)
     .fillOpacity(stacked ? 40 : 10)
     .showPoints(VisibilityMode.Never)
     .axisSoftMin(min ?? 0)
-    .legend(
-      new VizLegendOptionsBuilder()
-        .showLegend(true)
-        .displayMode(width >= NARROW ? LegendDisplayMode.Table : LegendDisplayMode.List)
-        .placement(LegendPlacement.Bottom)
-        .calcs(width >= NARROW ? ['lastNotNull', 'max'] : []),
-    )
+    .legend(legend(width))
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Multi).sort(SortOrder.Descending));
   if (stacked) panel.stacking(new StackingConfigBuilder().mode(StackingMode.Normal).group('A'));
   if (logarithmic) panel.scaleDistribution(new ScaleDistributionConfigBuilder().type(ScaleDistribution.Log).log(10));
@@ -257,13 +300,20 @@ function graph({ queries, stacked, logarithmic, thresholds, width, min }: GraphP
   return panel;
 }
 
+/** What was most is above, since a legend of many lines shows only some. */
+function legend(width: number): VizLegendOptionsBuilder {
+  const options = new VizLegendOptionsBuilder().showLegend(true).placement(LegendPlacement.Bottom);
+  if (width < NARROW) return options.displayMode(LegendDisplayMode.List).calcs([]);
+  return options.displayMode(LegendDisplayMode.Table).calcs(['lastNotNull', 'max']).sortBy('Max').sortDesc(true);
+}
+
 function stat({ query, words }: StatPanel): AnyPanel {
   const panel = new Stat()
     .colorMode(BigValueColorMode.Value)
-    .graphMode(words ? BigValueGraphMode.None : BigValueGraphMode.Area)
+    .graphMode(BigValueGraphMode.None)
     .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.Thresholds))
     .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']).values(false).fields(''))
-    .withTarget(rangeQuery(0, query.expr).legendFormat(query.legend));
+    .withTarget(promQuery(0, query.expr).instant().legendFormat(query.legend));
   if (words) {
     const options = Object.fromEntries(
       Object.entries(words).map(([value, word], index) => [value, { ...word, index }]),
@@ -276,6 +326,8 @@ function stat({ query, words }: StatPanel): AnyPanel {
 function bars({ query }: BarsPanel): AnyPanel {
   return new BarGauge()
     .orientation(VizOrientation.Horizontal)
+    .sizing(BarGaugeSizing.Manual)
+    .maxVizHeight(BAR_HEIGHT)
     .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.Thresholds))
     .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']).values(false).fields(''))
     .withTarget(promQuery(0, query.expr).instant().legendFormat(query.legend));

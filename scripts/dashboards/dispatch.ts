@@ -1,4 +1,4 @@
-import { type DashboardSpec, of, quantile, rate } from './builder.ts';
+import { type Colors, type DashboardSpec, ENDS, of, quantile, rate } from './builder.ts';
 
 const STAGES = [
   ['submit_sent', 'submitted → sent'],
@@ -6,6 +6,7 @@ const STAGES = [
   ['accepted_started', 'accepted → started'],
   ['ended_durable', 'result arrived → committed'],
 ] as const;
+const OPEN: Colors = { queued: 'yellow', sent: 'orange', accepted: 'blue', running: 'green' };
 const BAD = 'state=~"failed|timed_out|expired|rejected|lost"';
 
 /** For whoever runs tasks: do they start at once, how do they end, what is in the way. */
@@ -13,7 +14,7 @@ export const dispatch: DashboardSpec = {
   uid: 'openline-dispatch',
   title: 'Openline / Dispatch',
   description: 'Runs and their dispatches: how many, how they end, how long each stage takes, what they write.',
-  seenIn: 'openline_build_info',
+  seenIn: 'openline_(agent_)?build_info',
   sections: [
     {
       title: 'Now',
@@ -24,6 +25,7 @@ export const dispatch: DashboardSpec = {
           description: 'Runs that were committed, per second.',
           unit: 'ops',
           width: 4,
+          base: 'text',
           query: { expr: `sum(${rate('openline_runs_total')})`, legend: 'runs' },
         },
         {
@@ -32,6 +34,7 @@ export const dispatch: DashboardSpec = {
           description: 'A dispatch is one run on one agent; per second.',
           unit: 'ops',
           width: 4,
+          base: 'text',
           query: { expr: `sum(${rate('openline_dispatches_total')})`, legend: 'dispatches' },
         },
         {
@@ -40,14 +43,18 @@ export const dispatch: DashboardSpec = {
           description: 'Dispatches that have not ended.',
           unit: 'short',
           width: 4,
+          base: 'text',
           query: { expr: `sum(max by (state) (${of('openline_dispatches_open')}))`, legend: 'open' },
         },
         {
           kind: 'stat',
-          title: 'Ended badly, of all in an hour',
-          description: 'Failed, timed out, expired, rejected or lost. A task that exits non-zero has failed.',
+          title: 'Ended badly, 1 h',
+          description:
+            'Of all that ended: failed, timed out, expired, rejected or lost. A task that exits non-zero has failed.',
           unit: 'percentunit',
           width: 4,
+          min: 0,
+          max: 1,
           decimals: 1,
           thresholds: [
             { from: 0.05, color: 'yellow' },
@@ -68,8 +75,9 @@ export const dispatch: DashboardSpec = {
         },
         {
           kind: 'stat',
-          title: 'Sent to accepted, 99 %',
-          description: 'The way to the agent, and one sync of its journal, and back.',
+          title: 'Accepted within',
+          description:
+            'From sent to accepted, for 99 % of the last hour: the way to the agent, one sync of its journal, and back.',
           unit: 's',
           width: 4,
           thresholds: [
@@ -77,7 +85,8 @@ export const dispatch: DashboardSpec = {
             { from: 1, color: 'red' },
           ],
           query: {
-            expr: quantile(0.99, 'openline_dispatch_stage_seconds', { more: 'stage="sent_accepted"' }),
+            // Where there was no dispatch it is not a number, and Grafana would say so.
+            expr: `histogram_quantile(0.99, sum by (le) (increase(${of('openline_dispatch_stage_seconds_bucket', 'stage="sent_accepted"')}[1h]))) >= 0`,
             legend: '99 %',
           },
         },
@@ -93,6 +102,7 @@ export const dispatch: DashboardSpec = {
           unit: 'ops',
           width: 12,
           stacked: true,
+          colors: ENDS,
           queries: [{ expr: `sum by (state) (${rate('openline_dispatches_total')})`, legend: '{{state}}' }],
         },
         {
@@ -102,6 +112,7 @@ export const dispatch: DashboardSpec = {
           unit: 'percentunit',
           width: 12,
           min: 0,
+          colors: ENDS,
           queries: [
             {
               expr: `sum by (state) (${rate('openline_dispatches_total', BAD)}) / ignoring (state) group_left () clamp_min(sum(${rate('openline_dispatches_total')}), 1e-9)`,
@@ -117,6 +128,7 @@ export const dispatch: DashboardSpec = {
           unit: 'short',
           width: 12,
           stacked: true,
+          colors: OPEN,
           queries: [{ expr: `max by (state) (${of('openline_dispatches_open')})`, legend: '{{state}}' }],
         },
         {
@@ -240,6 +252,7 @@ export const dispatch: DashboardSpec = {
           unit: 'ops',
           width: 8,
           stacked: true,
+          colors: ENDS,
           queries: [{ expr: `sum by (state) (${rate('openline_agent_tasks_total')})`, legend: '{{state}}' }],
         },
         {

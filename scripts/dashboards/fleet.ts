@@ -1,21 +1,47 @@
-import { type DashboardSpec, of, quantile, rate } from './builder.ts';
+import { type Colors, type DashboardSpec, ENDS, of, quantile, rate } from './builder.ts';
+
+const HEALTH: Colors = {
+  healthy: 'green',
+  warning: 'yellow',
+  critical: 'red',
+  unreachable: 'purple',
+  maintenance: 'blue',
+  unknown: 'text',
+};
+const SEVERITIES: Colors = { critical: 'red', warning: 'yellow', information: 'blue' };
 
 /** For whoever answers for the machines: who is there, are they well, what do they see. */
 export const fleet: DashboardSpec = {
   uid: 'openline-fleet',
   title: 'Openline / Fleet',
   description: 'Who is connected, whether the machines are well, which versions and packs they have, what they see.',
-  seenIn: 'openline_build_info',
+  seenIn: 'openline_(agent_)?build_info',
   sections: [
     {
       title: 'Now',
       panels: [
         {
           kind: 'stat',
+          title: 'Server',
+          description:
+            'Whether nothing keeps it from its work; the worst of the replicas. Not ready also where nothing is scraped.',
+          unit: 'short',
+          width: 6,
+          height: 3,
+          base: 'red',
+          thresholds: [{ from: 1, color: 'green' }],
+          words: { '0': { text: 'not ready', color: 'red' }, '1': { text: 'ready', color: 'green' } },
+          query: { expr: `min(${of('openline_ready')}) or vector(0)`, legend: 'ready' },
+        },
+        {
+          kind: 'stat',
           title: 'Connected',
           description: 'Agents whose line is open and ready, on all replicas.',
           unit: 'short',
-          width: 4,
+          width: 6,
+          height: 3,
+          base: 'red',
+          thresholds: [{ from: 1, color: 'green' }],
           query: { expr: `sum(${of('openline_agents_connected')})`, legend: 'connected' },
         },
         {
@@ -23,7 +49,8 @@ export const fleet: DashboardSpec = {
           title: 'Not connected',
           description: 'Agents that are enrolled and not revoked, and have no line now.',
           unit: 'short',
-          width: 4,
+          width: 6,
+          height: 3,
           min: 0,
           thresholds: [{ from: 1, color: 'orange' }],
           query: {
@@ -33,10 +60,25 @@ export const fleet: DashboardSpec = {
         },
         {
           kind: 'stat',
+          title: 'Lacking a pack',
+          description:
+            'Connected agents that lack, or refused, the wanted pack that most of them lack. Runs of its tasks wait, or are rejected there.',
+          unit: 'short',
+          width: 6,
+          height: 3,
+          thresholds: [{ from: 1, color: 'orange' }],
+          query: {
+            expr: `max(sum by (pack) (max by (pack, state) (${of('openline_pack_agents', 'state!="ready"')})))`,
+            legend: 'lacking',
+          },
+        },
+        {
+          kind: 'stat',
           title: 'Ill',
           description: 'Agents that are critical, or whose line is lost; those in maintenance are not counted.',
           unit: 'short',
-          width: 4,
+          width: 6,
+          height: 3,
           thresholds: [{ from: 1, color: 'red' }],
           query: {
             expr: `sum(max by (state) (${of('openline_agents_by_health', 'state=~"critical|unreachable"')}))`,
@@ -45,10 +87,24 @@ export const fleet: DashboardSpec = {
         },
         {
           kind: 'stat',
+          title: 'In warning',
+          description: 'Agents of which some monitor or rule warns, and none says that it is critical.',
+          unit: 'short',
+          width: 6,
+          height: 3,
+          thresholds: [{ from: 1, color: 'yellow' }],
+          query: {
+            expr: `sum(max by (state) (${of('openline_agents_by_health', 'state="warning"')}))`,
+            legend: 'in warning',
+          },
+        },
+        {
+          kind: 'stat',
           title: 'Critical alerts',
           description: 'Alerts of severity critical that are open, whether somebody has taken them or not.',
           unit: 'short',
-          width: 4,
+          width: 6,
+          height: 3,
           thresholds: [{ from: 1, color: 'red' }],
           query: {
             expr: `sum(max by (state) (${of('openline_alerts_open', 'severity="critical"')}))`,
@@ -60,22 +116,10 @@ export const fleet: DashboardSpec = {
           title: 'Alerts nobody has taken',
           description: 'Open alerts of any severity that are new: nobody has acknowledged them.',
           unit: 'short',
-          width: 4,
+          width: 6,
+          height: 3,
           thresholds: [{ from: 1, color: 'yellow' }],
           query: { expr: `sum(max by (severity) (${of('openline_alerts_open', 'state="new"')}))`, legend: 'new' },
-        },
-        {
-          kind: 'stat',
-          title: 'Lacking a pack',
-          description:
-            'Connected agents that lack, or refused, the wanted pack that most of them lack. Runs of its tasks wait, or are rejected there.',
-          unit: 'short',
-          width: 4,
-          thresholds: [{ from: 1, color: 'orange' }],
-          query: {
-            expr: `max(sum by (pack) (max by (pack, state) (${of('openline_pack_agents', 'state!="ready"')})))`,
-            legend: 'lacking',
-          },
         },
       ],
     },
@@ -88,6 +132,7 @@ export const fleet: DashboardSpec = {
           description: 'Connected, of those that are enrolled. The gap is who is away.',
           unit: 'short',
           width: 12,
+          colors: { connected: 'green', enrolled: 'blue' },
           queries: [
             { expr: `sum(${of('openline_agents_connected')})`, legend: 'connected' },
             { expr: `max(${of('openline_agents_known')})`, legend: 'enrolled' },
@@ -111,6 +156,7 @@ export const fleet: DashboardSpec = {
           unit: 'ops',
           width: 8,
           stacked: true,
+          colors: { ok: 'green', failed: 'red', abandoned: 'orange' },
           queries: [{ expr: `sum by (outcome) (${rate('openline_handshakes_total')})`, legend: '{{outcome}}' }],
         },
         {
@@ -146,6 +192,7 @@ export const fleet: DashboardSpec = {
           unit: 'short',
           width: 12,
           stacked: true,
+          colors: HEALTH,
           queries: [{ expr: `max by (state) (${of('openline_agents_by_health')})`, legend: '{{state}}' }],
         },
         {
@@ -169,7 +216,7 @@ export const fleet: DashboardSpec = {
           unit: 'short',
           width: 12,
           min: 0,
-          base: 'text',
+          base: 'blue',
           query: { expr: `max by (version) (${of('openline_agents_by_version')})`, legend: '{{version}}' },
         },
         {
@@ -180,7 +227,8 @@ export const fleet: DashboardSpec = {
           unit: 'short',
           width: 12,
           min: 0,
-          base: 'text',
+          base: 'orange',
+          colors: { '/: ready$/': 'green' },
           query: { expr: `max by (pack, state) (${of('openline_pack_agents')}) > 0`, legend: '{{pack}}: {{state}}' },
         },
       ],
@@ -195,6 +243,7 @@ export const fleet: DashboardSpec = {
           unit: 'short',
           width: 8,
           stacked: true,
+          colors: SEVERITIES,
           queries: [
             {
               expr: `sum by (severity) (max by (severity, state) (${of('openline_alerts_open')}))`,
@@ -257,6 +306,7 @@ export const fleet: DashboardSpec = {
           description: 'Tasks that rules and monitors asked for: diagnostics and recoveries, by how they ended.',
           unit: 'short',
           width: 8,
+          colors: ENDS,
           queries: [
             {
               expr: `sum by (outcome) (increase(${of('openline_answers_total')}[$__rate_interval]))`,
@@ -285,6 +335,7 @@ export const fleet: DashboardSpec = {
           unit: 'short',
           width: 8,
           stacked: true,
+          colors: { ready: 'green', rising: 'yellow', waiting: 'orange', idle: 'red', stopped: 'blue' },
           queries: [{ expr: `sum by (state) (${of('openline_agent_link_state')})`, legend: '{{state}}' }],
         },
         {
@@ -403,8 +454,9 @@ export const fleet: DashboardSpec = {
         },
         {
           kind: 'stat',
-          title: 'Next certificate to expire',
-          description: 'Certificates are renewed at half of their life: an hour on Kubernetes, a day on machines.',
+          title: 'Certificate ends in',
+          description:
+            'The first of all to end. They are renewed at half of their life: an hour on Kubernetes, a day on machines.',
           unit: 's',
           width: 4,
           height: 8,

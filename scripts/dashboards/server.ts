@@ -15,13 +15,13 @@ export const server: DashboardSpec = {
           kind: 'stat',
           title: 'Ready',
           description:
-            'Whether nothing keeps the server from its work; /readyz says what does. The worst of the replicas.',
+            'Whether nothing keeps the server from its work; /readyz says what does. The worst of the replicas. Not ready also where nothing is scraped.',
           unit: 'short',
           width: 4,
           base: 'red',
           thresholds: [{ from: 1, color: 'green' }],
           words: { '0': { text: 'not ready', color: 'red' }, '1': { text: 'ready', color: 'green' } },
-          query: { expr: `min(${of('openline_ready')})`, legend: 'ready' },
+          query: { expr: `min(${of('openline_ready')}) or vector(0)`, legend: 'ready' },
         },
         {
           kind: 'stat',
@@ -49,7 +49,7 @@ export const server: DashboardSpec = {
         },
         {
           kind: 'stat',
-          title: 'Authority expires in',
+          title: 'Authority ends in',
           description: 'The certificate of the authority: when it ends, no agent can connect.',
           unit: 's',
           width: 4,
@@ -62,8 +62,8 @@ export const server: DashboardSpec = {
         },
         {
           kind: 'stat',
-          title: 'Server certificate expires in',
-          description: 'It is renewed by the server itself, well before.',
+          title: 'Certificate ends in',
+          description: 'Of the server. It is renewed by the server itself, well before.',
           unit: 's',
           width: 4,
           base: 'red',
@@ -82,6 +82,7 @@ export const server: DashboardSpec = {
           description: 'Since the youngest of the server processes started.',
           unit: 's',
           width: 4,
+          base: 'text',
           query: { expr: `min(time() - ${serverProcess('process_start_time_seconds')})`, legend: 'up for' },
         },
       ],
@@ -315,6 +316,14 @@ export const server: DashboardSpec = {
           unit: 'short',
           width: 8,
           stacked: true,
+          colors: {
+            sent: 'green',
+            retried: 'yellow',
+            uncertain: 'orange',
+            dead: 'red',
+            skipped: 'text',
+            cancelled: 'blue',
+          },
           queries: [
             {
               expr: `sum by (outcome) (increase(${of('openline_notifications_total')}[$__rate_interval]))`,

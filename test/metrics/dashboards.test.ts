@@ -16,7 +16,7 @@ interface Panel {
 interface Dashboard {
   readonly title: string;
   readonly panels: readonly Panel[];
-  readonly templating: { readonly list: readonly { readonly name: string; readonly query: unknown }[] };
+  readonly templating: { readonly list: readonly { readonly name: string; readonly definition?: string }[] };
 }
 
 const dashboards = readdirSync(join(CHART, 'dashboards')).map(
@@ -67,12 +67,17 @@ describe('a panel shows data of a busy fleet', () => {
   }
 });
 
-describe('a dashboard', () => {
-  it.each(['namespace', 'job'])('offers a choice by %s', async (label) => {
-    for (const { templating } of dashboards) {
-      expect(templating.list.map(({ name }) => name)).toContain(label);
+describe.each(dashboards)('the dashboard $title', ({ title, templating }) => {
+  it('offers a choice by namespace, and by the jobs of all that it shows', async () => {
+    const offered = new Map<string, readonly string[]>();
+    for (const { name, definition = '' } of templating.list) {
+      const [, selector, label] = /^label_values\((.+), (\w+)\)$/.exec(substituted(definition)) ?? [];
+      if (selector && label) offered.set(name, await prometheus.labelValues(label, selector));
     }
-    expect(await prometheus.labelValues(label, 'openline_build_info')).toHaveLength(1);
+    expect(Object.fromEntries(offered)).toEqual({
+      namespace: ['openline'],
+      job: title.endsWith('Server') ? ['openline-server'] : ['openline-agent', 'openline-server'],
+    });
   });
 });
 
