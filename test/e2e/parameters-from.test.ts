@@ -1,3 +1,4 @@
+import { TaskEnd, TaskReports, TaskResult } from '@openline/proto/agent';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   bareAgent,
@@ -69,8 +70,17 @@ describe('a parameter that is of the target', () => {
     });
     const shown = await runCli(server, ['runs', 'show', runId]);
     expect(shown.stdout.toString()).toContain('value=label:value');
+    expect(shown.stdout.toString()).toMatch(/paris .*value=of paris/);
     const document = JSON.parse((await runCli(server, ['runs', 'show', runId, '-o', 'json'])).stdout.toString());
-    expect(document).toMatchObject({ parameters: {}, parametersFrom: { value: 'label:value' } });
+    expect(document).toMatchObject({
+      parameters: {},
+      parametersFrom: { value: 'label:value' },
+      dispatches: [
+        { agent: 'lyon', parametersFrom: { value: NASTY } },
+        { agent: 'paris', parametersFrom: { value: 'of paris' } },
+        { agent: 'without', parametersFrom: null },
+      ],
+    });
   });
 
   it('is what a selector sees: a pinned label before the agent’s own, a fact, the name', async () => {
@@ -127,5 +137,26 @@ describe('an agent of an older version', () => {
     for (const { older } of ends) expect(older).toMatch(/^rejected AGENT_OUTDATED: this version of the agent/);
     expect(older.received.filter(({ kind }) => kind?.$case === 'tasks')).toEqual([]);
     older.close();
+  });
+
+  it('that puts them in and does not say what they were is told as such', async () => {
+    const lent = await startAgent({ dir, server, name: 'silent' });
+    await lent.stop();
+    const { caPem, keyPem, certificatePem } = await readIdentity(lent.dataDir);
+    const silent = bareAgent(server.agentPort, { caPem, keyPem, certificatePem });
+    silent.hello({ capabilities: ['parameters-from'], facts: { 'interpreter.bash': '/bin/bash' } });
+    await silent.welcomed();
+    const run = await server.operator.submit('test/show', {
+      targets: 'name=silent',
+      parametersFrom: { value: 'name' },
+    });
+    const [atUnixMs, runId] = [BigInt(Date.now()), run.id];
+    const times = { acceptedUnixMs: atUnixMs, startedUnixMs: atUnixMs, endedUnixMs: atUnixMs };
+    const result = TaskResult.create({ runId, end: TaskEnd.TASK_END_SUCCEEDED, ...times });
+    silent.send({ kind: { $case: 'taskReports', value: TaskReports.create({ results: [result] }) } });
+    await server.operator.ended(runId);
+    const { stdout } = await runCli(server, ['runs', 'show', runId]);
+    expect(stdout.toString()).toMatch(/silent .*not reported by this agent/);
+    silent.close();
   });
 });

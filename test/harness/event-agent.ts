@@ -117,7 +117,7 @@ export function eventAgent(identity: AgentIdentity): EventAgent {
             accepted: [],
             started: [],
             progress: [],
-            results: [{ runId, end, exitCode, ...reasons, ...times, ...counts }],
+            results: [{ runId, end, exitCode, parametersFrom: {}, ...reasons, ...times, ...counts }],
           },
         },
       });

@@ -124,14 +124,17 @@ describe('an outbox', () => {
 
 describe('reports that are cut', () => {
   const texts = fc.string({ maxLength: 300 });
+  const parametersFrom = fc.dictionary(texts, fc.string({ minLength: 200, maxLength: 250 }), { maxKeys: 5 });
   const report = fc.record({
     accepted: fc.array(fc.record({ runId: texts, atUnixMs: fc.constant(0n), queuePosition: fc.nat(9) }), {
       maxLength: 20,
     }),
-    started: fc.array(fc.record({ runId: texts, atUnixMs: fc.constant(0n) }), { maxLength: 20 }),
+    started: fc.array(fc.record({ runId: texts, atUnixMs: fc.constant(0n), parametersFrom }), { maxLength: 20 }),
     progress: fc.array(fc.record({ runId: texts, note: texts }), { maxLength: 20 }),
     results: fc.array(
-      fc.record({ runId: texts, reason: texts }).map((r) => TaskReports.create({ results: [r] }).results),
+      fc
+        .record({ runId: texts, reason: texts, parametersFrom })
+        .map((r) => TaskReports.create({ results: [r] }).results),
       { maxLength: 20 },
     ),
   });

@@ -109,6 +109,13 @@ function bytesOf(...texts: readonly string[]): number {
   return 96 + 3 * texts.reduce((sum, text) => sum + text.length, 0);
 }
 
+/** Empty for nearly all. */
+function bytesOfMap(map: Readonly<Record<string, string>>): number {
+  let bytes = 0;
+  for (const [key, value] of Object.entries(map)) bytes += bytesOf(key, value);
+  return bytes;
+}
+
 /**
  * Cuts off a first part of at most `maxBytes` (a single larger report is a part of its own). The order of a dispatch's life
  * is kept: what is accepted is said before what started, that before how it went and ended.
@@ -133,9 +140,12 @@ export function cutReports(reports: TaskReports, maxBytes: number): [TaskReports
     return [items.slice(0, n), items.slice(n)];
   };
   const accepted = take(reports.accepted, (r) => bytesOf(r.runId));
-  const started = take(reports.started, (r) => bytesOf(r.runId));
+  const started = take(reports.started, (r) => bytesOf(r.runId) + bytesOfMap(r.parametersFrom));
   const progress = take(reports.progress, (r) => bytesOf(r.runId, r.note));
-  const results = take(reports.results, (r) => bytesOf(r.runId, r.signal, r.reasonCode, r.reason));
+  const results = take(
+    reports.results,
+    (r) => bytesOf(r.runId, r.signal, r.reasonCode, r.reason) + bytesOfMap(r.parametersFrom),
+  );
   if (!full) return [reports, undefined];
   return [
     { accepted: accepted[0], started: started[0], progress: progress[0], results: results[0] },

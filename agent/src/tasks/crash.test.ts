@@ -43,23 +43,27 @@ async function runAndKill(script: string, count: number, when: (line: string) =>
   return lines;
 }
 
+/** As that other process runs it: with a parameter that is of the agent. */
+const where = (script: string) => shell(script, { parametersSchema: { properties: { where: { type: 'string' } } } });
+
 describe('an agent that is killed with -9', () => {
   it('in the middle of a task reports it as lost, ends what still runs of it, and never starts it again', async () => {
     const script = `${marking.replace('MARKER', `${dataDir}/marker`)} sleep 30`;
     await runAndKill(script, 1, (line) => line === 'started run-0');
     await until(() => marker().length === 1);
     const pid = Number(marker()[0]?.split(' ')[1]);
-    engine = await startEngine(dataDir, seen, tasksOf(shell(script)));
+    engine = await startEngine(dataDir, seen, tasksOf(where(script)));
     expect(engine.openRunIds()).toEqual(['run-0']);
     engine.sessionOpened(1_000_000);
     engine.offer([offerOf('run-0')]);
     const result = await seen.result('run-0');
     expect(result).toMatchObject({ end: TaskEnd.TASK_END_LOST, reasonCode: 'AGENT_RESTARTED' });
     expect(result.startedUnixMs).toBeGreaterThan(0n);
+    expect(result.parametersFrom).toEqual({ where: 'test-agent' });
     await until(() => !isAlive(pid));
     engine.resultsCommitted(['run-0']);
     await engine.stop('again');
-    engine = await startEngine(dataDir, seen, tasksOf(shell(script)));
+    engine = await startEngine(dataDir, seen, tasksOf(where(script)));
     engine.sessionOpened(1_000_000);
     engine.offer([offerOf('run-0')]);
     await until(() => seen.results('run-0').length > 1);
@@ -71,7 +75,7 @@ describe('an agent that is killed with -9', () => {
     const said = await runAndKill(script, 40, (line) => line === 'ended run-7');
     const accepted = said.filter((line) => line.startsWith('accepted')).map((line) => line.slice(9));
     expect(accepted).toHaveLength(40);
-    engine = await startEngine(dataDir, seen, tasksOf(shell(script)));
+    engine = await startEngine(dataDir, seen, tasksOf(where(script)));
     engine.sessionOpened(1_000_000);
     engine.offer(accepted.map((id) => offerOf(id)));
     for (const id of accepted) await seen.result(id);

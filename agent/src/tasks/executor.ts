@@ -3,6 +3,7 @@ import { MAX_TTL_MS } from '@openline/proto/limits';
 import type { Clock, EngineLog, Timer } from './clock.ts';
 import { type Input, type Stop, step } from './dispatch-machine.ts';
 import type { EngineObserver, ExecutorHealth, TaskEngine, Uplink } from './engine.ts';
+import { filledIn } from './fill-in.ts';
 import type { Journal } from './journal/journal.ts';
 import { encodeResult, type JournalRecord } from './journal/records.ts';
 import { createMemory, type Memory, REMEMBER_AFTER_EXPIRY_MS } from './memory.ts';
@@ -181,6 +182,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
       slotsTaken -= 1;
     }
     run.durable = true;
+    const parametersFrom = run.startedUnixMs > 0 ? filledIn(run.task) : {};
     run.task = undefined;
     run.work = undefined;
     run.launch = undefined;
@@ -198,6 +200,7 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
         droppedBytes: run.spool?.droppedBytes() ?? 0,
         outputFault: run.spool?.fault() ?? '',
         view: run.view,
+        parametersFrom,
       });
       run.result = result;
       unsaid += 1;
@@ -301,9 +304,9 @@ export function createExecutor(deps: ExecutorDeps, config: ExecutorConfig): Exec
       runs.set(run.id, run);
       const atUnixMs = run.acceptedUnixMs;
       run.startedUnixMs = atUnixMs;
-      const none = { outputBytes: 0, droppedBytes: 0, outputFault: '' };
+      const rest = { outputBytes: 0, droppedBytes: 0, outputFault: '', parametersFrom: filledIn(run.task) };
       const times = { acceptedUnixMs: atUnixMs, startedUnixMs: atUnixMs, endedUnixMs: atUnixMs };
-      const result = resultOf({ end: 'succeeded', code: '', reason: '' }, { runId: run.id, ...times, ...none });
+      const result = resultOf({ end: 'succeeded', code: '', reason: '' }, { runId: run.id, ...times, ...rest });
       run.result = result;
       journal.append([endedRecord(run, result)], 'synced', (error) => {
         if (error !== undefined) {

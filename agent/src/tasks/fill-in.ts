@@ -25,3 +25,11 @@ export function fillIn(task: Task, target: Properties): Filled {
     return { task, misfit: { kind: 'refused', code: 'PARAMETERS_INVALID', reason } };
   }
 }
+
+/** What `fillIn` put into this task, also when that was before a restart: by the name of the parameter, as text. Pure. */
+export function filledIn(task: Task | undefined): Record<string, string> {
+  const names = Object.keys(task?.parametersFrom ?? {});
+  if (task === undefined || names.length === 0) return {};
+  const parameters: Record<string, unknown> = JSON.parse(task.parametersJson);
+  return Object.fromEntries(names.map((name) => [name, String(parameters[name])]));
+}

@@ -85,7 +85,7 @@ function runOf(old: JournalRun, spool: OutputSpool | undefined, stillRan: boolea
   }
   if (old.startedUnixMs > 0 || old.task === undefined) {
     const rest = stillRan ? '; it still ran when the agent came back, and was stopped' : '';
-    return newRun({ ...fields, task: undefined, state: endedState(`the agent died while it ran${rest}`) });
+    return newRun({ ...fields, task: old.task, state: endedState(`the agent died while it ran${rest}`) });
   }
   return newRun({ ...fields, task: old.task, state: { kind: 'waiting', for: 'pack' } });
 }

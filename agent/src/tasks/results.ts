@@ -27,6 +27,8 @@ export interface ResultFacts {
   readonly outputFault: string;
   /** Default: no process was started. */
   readonly view?: ViewName | '';
+  /** What the agent put in itself. Default: nothing. */
+  readonly parametersFrom?: Record<string, string>;
 }
 
 /** Pure. */
@@ -49,5 +51,6 @@ export function resultOf(ending: Ending, facts: ResultFacts): TaskResult {
     outputBytes: BigInt(facts.outputBytes),
     outputDroppedBytes: BigInt(facts.droppedBytes),
     view: facts.view ?? '',
+    parametersFrom: facts.parametersFrom ?? {},
   };
 }

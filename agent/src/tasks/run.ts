@@ -11,7 +11,7 @@ import type { OutputSpool } from './output/spool.ts';
 export interface Run {
   readonly id: string;
   state: Dispatch;
-  /** Until it starts or ends; it may be large. */
+  /** Until it ends; it may be large. */
   task: Task | undefined;
   readonly acceptedUnixMs: number;
   /** Monotonic: it must not start later. */

@@ -1,5 +1,6 @@
 import type { Clock } from './clock.ts';
 import type { Input } from './dispatch-machine.ts';
+import { filledIn } from './fill-in.ts';
 import type { Journal } from './journal/journal.ts';
 import { createLaunch, createTurnstile, type LaunchContext } from './launcher.ts';
 import type { Outputs } from './output/outputs.ts';
@@ -91,5 +92,6 @@ export function createStarter(deps: StarterDeps, config: StarterConfig): Starter
 }
 
 export function sayStarted(reporter: Reporter, run: Run): void {
-  reporter.started({ runId: run.id, atUnixMs: BigInt(Math.trunc(run.startedUnixMs)) });
+  const atUnixMs = BigInt(Math.trunc(run.startedUnixMs));
+  reporter.started({ runId: run.id, atUnixMs, parametersFrom: filledIn(run.task) });
 }

@@ -155,7 +155,7 @@ describe('parameters', () => {
     const parametersFrom = { text: 'label:nasty', count: 'label:size' };
     it.offer([offerOf('argv', 'argv', { parametersFrom }), offerOf('env', 'shell', { parametersFrom })]);
     for (const runId of ['argv', 'env']) {
-      await seen.result(runId);
+      expect((await seen.result(runId)).parametersFrom).toEqual({ text: nasty, count: '7' });
       await until(() => Buffer.from(seen.output(runId), 'latin1').toString() === `${nasty}|7`);
     }
     expect(existsSync(join(dataDir, 'pwned'))).toBe(false);
@@ -176,6 +176,7 @@ describe('parameters', () => {
       reason: "parameter 'count' must be a whole number",
     });
     expect(await seen.result('newer')).toMatchObject({ reasonCode: 'PARAMETERS_INVALID', startedUnixMs: 0n });
+    expect((await seen.result('word')).parametersFrom).toEqual({});
   });
 
   it('that are of the target stay what they were when the task was taken, also over a restart', async () => {
@@ -188,9 +189,19 @@ describe('parameters', () => {
     await until(() => seen.output('a') === 'db' && seen.accepted('b') > 0);
     await first.stop('upgrade');
     writeFileSync(join(dataDir, 'go'), '');
-    await start(tasksOf(show), {}, target('web'));
+    const second = await start(tasksOf(show), {}, target('web'));
     await seen.result('b');
+    second.offer([offerOf('plain')]);
+    expect((await seen.result('plain')).parametersFrom).toEqual({});
+    expect((await seen.result('b')).parametersFrom).toEqual({ role: 'db' });
     await until(() => seen.output('b') === 'db');
+    // Before it ended, too, and of a run that names none nothing.
+    const started = seen.messages.flatMap((message) => message.started);
+    expect(started.map(({ runId, parametersFrom }) => [runId, parametersFrom])).toEqual([
+      ['a', { role: 'db' }],
+      ['b', { role: 'db' }],
+      ['plain', {}],
+    ]);
   });
 
   it('of 1 MiB come in a file, and as an argument are refused', async () => {

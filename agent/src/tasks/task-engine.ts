@@ -166,7 +166,7 @@ export async function createTaskEngine(deps: TaskEngineDeps, config: TaskEngineC
       return;
     }
     if (found.kind === 'admitted' && isPing(found.work)) {
-      executor.answer(newRun({ ...fields, task: undefined, state: accepting(true) }));
+      executor.answer(newRun({ ...fields, state: accepting(true) }));
       return;
     }
     // Both together, as Hello says: what waits for its pack, or for the first session, takes no slot yet.

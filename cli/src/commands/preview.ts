@@ -1,7 +1,7 @@
 import { createColors } from 'picocolors';
 import type { Screen } from '../io.ts';
 import { type Column, renderTable } from '../render/table.ts';
-import { plural } from '../render/text.ts';
+import { assignments, plural } from '../render/text.ts';
 import type { PreviewView } from '../views/run.ts';
 
 type Target = PreviewView['targets'][number];
@@ -14,10 +14,7 @@ function verdict(target: Target, waits: boolean): 'run' | 'wait' | 'reject' {
 
 const puts: Column<Target> = {
   title: 'PUTS IN',
-  cell: ({ parametersFrom }) =>
-    Object.entries(parametersFrom)
-      .map(([name, text]) => `${name}=${text}`)
-      .join(', '),
+  cell: ({ parametersFrom }) => assignments(parametersFrom),
   shrinks: true,
 };
 

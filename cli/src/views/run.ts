@@ -91,6 +91,8 @@ export interface DispatchView {
   outputDroppedBytes: number;
   /** What its process saw: machine, container, host-read or host; null before it has ended, and when no process was started. */
   view: string | null;
+  /** What the agent put into parameters itself, as text; null where the run asks for none, before it has started, and where the agent did not report it. */
+  parametersFrom: Record<string, string> | null;
 }
 
 /** The document of `openline run`, `runs show` and `runs watch`. */
@@ -148,6 +150,7 @@ export function dispatchView(dispatch: Dispatch): DispatchView {
     outputBytes: number(dispatch.outputBytes) || number(dispatch.outputStoredBytes),
     outputDroppedBytes: number(dispatch.outputDroppedBytes),
     view: dispatch.view || null,
+    parametersFrom: Object.keys(dispatch.parametersFrom).length === 0 ? null : { ...dispatch.parametersFrom },
   };
 }
 

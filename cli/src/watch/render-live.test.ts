@@ -106,6 +106,28 @@ describe('what tasks saw', () => {
   });
 });
 
+describe('what agents put in themselves', () => {
+  const rows = [
+    dispatchMessage('lyon', DISPATCH_STATE_SUCCEEDED, { parametersFrom: { path: '/srv', size: '7' } }),
+    dispatchMessage('older', DISPATCH_STATE_SUCCEEDED),
+    dispatchMessage('waits', DISPATCH_STATE_QUEUED, { startedUnixMs: 0n }),
+  ];
+  const model = modelOf(...rows);
+
+  it('is no column of a run that asks for nothing', () => {
+    expect(renderFinal(model, screen, T0_MS)[0]).not.toContain('PUT IN');
+  });
+
+  it('is shown of each target, and said to be missing where one has started and does not report it', () => {
+    const parametersFrom = { path: 'label:data-dir', size: 'label:size' };
+    const lines = renderFinal({ ...model, run: { ...model.run, parametersFrom } }, screen, T0_MS);
+    expect(lines[0]).toMatch(/EXIT +PUT IN +NOTE/);
+    expect(lines[1]).toContain('path=/srv, size=7');
+    expect(lines[2]).toContain('not reported by this agent');
+    expect(lines[3]).not.toContain('not reported');
+  });
+});
+
 describe('the summary', () => {
   it('fits into 80 columns for a usual task that ended in three ways', () => {
     const states = [DISPATCH_STATE_SUCCEEDED, DISPATCH_STATE_FAILED, DISPATCH_STATE_LOST];

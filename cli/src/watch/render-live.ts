@@ -2,7 +2,7 @@ import { createColors } from 'picocolors';
 import type { Screen } from '../io.ts';
 import { countsText, exitText, noteText, statePaint, words } from '../render/states.ts';
 import { type Column, renderTable } from '../render/table.ts';
-import { fit, formatCount, plural } from '../render/text.ts';
+import { assignments, fit, formatCount, plural } from '../render/text.ts';
 import { formatDuration } from '../render/time.ts';
 import { type DispatchView, isOpen, type StateView } from '../views/run.ts';
 import { at } from '../views/values.ts';
@@ -125,6 +125,8 @@ export function renderFinal(model: RunModel, screen: Screen, nowMs: number): str
   // On a machine a task sees the machine; elsewhere one has to know.
   if (shown.some(({ view }) => view !== null && view !== 'machine'))
     columns.splice(-1, 0, { title: 'SAW', cell: ({ view }) => view ?? '' });
+  if (Object.keys(model.run.parametersFrom).length > 0)
+    columns.splice(-1, 0, { title: 'PUT IN', cell: putInText, shrinks: true });
   const lines = shown.length === 0 ? [] : renderTable(columns, shown, screen.columns);
   if (left > 0)
     lines.push(
@@ -132,6 +134,12 @@ export function renderFinal(model: RunModel, screen: Screen, nowMs: number): str
       `  openline runs show ${model.run.id} | cat`,
     );
   return lines;
+}
+
+/** With which values of its own a target ran. */
+function putInText({ parametersFrom, startedAt }: DispatchView): string {
+  if (parametersFrom !== null) return assignments(parametersFrom);
+  return startedAt === null ? '' : 'not reported by this agent';
 }
 
 /** "linux/uptime on 3 targets: 2 succeeded, 1 failed in 3.2s"; the run's id would make it wider than a terminal of 80 columns. */

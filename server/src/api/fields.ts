@@ -4,6 +4,7 @@ import { MAX_PARAMETERS_BYTES, MAX_TTL_MS } from '@openline/proto/limits';
 import { PROPERTY_FORMS, parseProperty } from '@openline/proto/properties';
 import { z } from 'zod';
 import { isLabelKey } from '../agents/selector.ts';
+import { MAX_REFERENCES } from '../runs/wire.ts';
 
 /** The pieces that requests are read with, once, at the door. */
 
@@ -91,8 +92,6 @@ export const parametersJson = z.string().transform((json, context) => {
     return fail(`not JSON${position === undefined ? '' : ` ${position}`}`);
   }
 });
-
-const MAX_REFERENCES = 32;
 
 /** Name of a parameter → property of the target; none: undefined. */
 export const parametersFrom = z

@@ -74,6 +74,7 @@ export function dispatchMessage(dispatch: DispatchView): proto.Dispatch {
     outputStoredBytes: BigInt(dispatch.outputStoredBytes),
     agentOnline: dispatch.agentOnline,
     view: dispatch.view,
+    parametersFrom: { ...dispatch.parametersFrom },
   };
 }
 

@@ -211,6 +211,7 @@ describe('a stream', () => {
       outputStoredBytes: 0,
       agentOnline: true,
       view: '',
+      parametersFrom: undefined,
     };
     const { clients, as } = await start({
       runs: {

@@ -12,6 +12,7 @@ import * as dispatches from './migrations/0007-dispatches.ts';
 import * as authority from './migrations/0008-authority.ts';
 import * as parametersFrom from './migrations/0009-parameters-from.ts';
 import * as targetsOfARun from './migrations/0010-targets-of-a-run.ts';
+import * as valuesPutIn from './migrations/0011-values-put-in.ts';
 import { isStoreUnavailable } from './store-errors.ts';
 
 /** In order. Named here, not found in a folder: the server is one bundled file. A migration that was released never changes. */
@@ -26,6 +27,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0008-authority': authority,
   '0009-parameters-from': parametersFrom,
   '0010-targets-of-a-run': targetsOfARun,
+  '0011-values-put-in': valuesPutIn,
 };
 const TABLE = 'schema_migrations';
 

@@ -133,6 +133,8 @@ export interface DispatchesTable {
   output_dropped_bytes: Generated<number>;
   output_stored_bytes: Generated<number>;
   view: Generated<string>;
+  /** Name of a parameter → what the agent put in; null: nothing, or it has not said so. Never written again. */
+  parameters_from: Json<Record<string, string>> | null;
 }
 
 export interface OutputChunksTable {

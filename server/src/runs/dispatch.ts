@@ -66,6 +66,8 @@ export interface DispatchChange {
   readonly outputDroppedBytes?: number | undefined;
   /** What its process saw, as the agent says it. */
   readonly view?: string | undefined;
+  /** What the agent put into parameters itself, as text. */
+  readonly parametersFrom?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Two changes of one dispatch, in the order they were said, as one. */

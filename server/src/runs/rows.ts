@@ -60,6 +60,7 @@ export function toDispatchView(row: DispatchRow): DispatchView {
     outputDroppedBytes: row.output_dropped_bytes,
     outputStoredBytes: row.output_stored_bytes,
     view: row.view,
+    parametersFrom: row.parameters_from ?? undefined,
     agentOnline: false,
   };
 }

@@ -51,6 +51,7 @@ const dispatch = (agentId: string, state: 'sent' | 'succeeded'): DispatchView =>
   outputStoredBytes: 0,
   agentOnline: true,
   view: '',
+  parametersFrom: undefined,
 });
 
 it('a watcher sees every target end, also when the end of the run is committed before the ring of its last targets', async () => {

@@ -56,6 +56,8 @@ export interface DispatchView {
   readonly outputDroppedBytes: number;
   /** What its process saw; "" before it has ended, and where none was started. */
   readonly view: string;
+  /** What the agent put into parameters itself, as text; undefined before it has said so. */
+  readonly parametersFrom: Readonly<Record<string, string>> | undefined;
   readonly outputStoredBytes: number;
   readonly agentOnline: boolean;
 }

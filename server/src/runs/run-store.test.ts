@@ -159,6 +159,22 @@ describe('what agents report', () => {
     expect(acknowledged.some(({ taken }) => taken)).toBe(false);
     expect(await store.dispatches(id)).toEqual(before);
   });
+  it('of what it put in itself is kept as it was said first, with the start or else with the end', async () => {
+    await Promise.all([enrol('a'), enrol('b'), enrol('c')]);
+    const id = await submitted([target('a'), target('b'), target('c')]);
+    const nasty = { path: `/a "b" \\ {c}, 'd'` };
+    await store.apply([change(id, 'a', 'running', { parametersFrom: nasty }), change(id, 'c', 'running')]);
+    await store.apply([
+      change(id, 'a', 'failed', { parametersFrom: { path: '/other' } }),
+      change(id, 'b', 'failed', { parametersFrom: { path: '/b' } }),
+    ]);
+    const kept = (await store.dispatches(id)).map(({ state, parametersFrom }) => [state, parametersFrom]);
+    expect(kept).toEqual([
+      ['failed', nasty],
+      ['failed', { path: '/b' }],
+      ['running', undefined],
+    ]);
+  });
 });
 
 describe('an agent that comes back', () => {

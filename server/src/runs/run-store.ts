@@ -210,9 +210,9 @@ export function createRunStore(pool: Pool): RunStore {
           with u as (
             select * from unnest($1::text[], $2::text[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::int[], $8::text[],
               $9::float8[], $10::float8[], $11::float8[], $12::smallint[], $13::text[], $14::bigint[], $15::bigint[],
-              $16::text[]) with ordinality
+              $16::text[], $17::jsonb[]) with ordinality
             as u(run_id, agent_id, epoch, state, reason_code, reason, exit_code, signal, accepted_ms, started_ms, ended_ms,
-              progress_percent, progress_note, output_bytes, output_dropped_bytes, view, place)),
+              progress_percent, progress_note, output_bytes, output_dropped_bytes, view, parameters_from, place)),
           h as (
             select u.* from u left join agents a on a.id = u.agent_id where u.epoch = 0 or a.epoch = u.epoch),
           changed as (
@@ -229,7 +229,8 @@ export function createRunStore(pool: Pool): RunStore {
               progress_note = coalesce(h.progress_note, d.progress_note),
               output_bytes = coalesce(h.output_bytes, d.output_bytes),
               output_dropped_bytes = coalesce(h.output_dropped_bytes, d.output_dropped_bytes),
-              view = coalesce(h.view, d.view)
+              view = coalesce(h.view, d.view),
+              parameters_from = coalesce(d.parameters_from, h.parameters_from)
             from h
             where d.run_id = h.run_id and d.agent_id = h.agent_id
               and (${TAKES_SQL} or (h.progress_note is not null and d.state = ${STATES.running} and h.state = ${STATES.running}))
@@ -253,6 +254,7 @@ export function createRunStore(pool: Pool): RunStore {
           column((c) => c.outputBytes),
           column((c) => c.outputDroppedBytes),
           column((c) => c.view),
+          column((c) => c.parametersFrom && JSON.stringify(c.parametersFrom)),
         ],
       });
       const [{ held, changed } = { held: [], changed: [] }] = rows;

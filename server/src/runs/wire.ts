@@ -2,6 +2,8 @@ import { ServerMessage, type Task } from '@openline/proto/agent';
 
 /** By the name of a parameter: which property of each target it is ("label:KEY", "fact:KEY" or "name"). */
 export type ParametersFrom = Readonly<Record<string, string>>;
+/** Of one run. */
+export const MAX_REFERENCES = 32;
 
 /** What a Task message is made of. */
 export interface TaskOrder {

@@ -1,8 +1,9 @@
 import { TaskEnd, type TaskOutput, type TaskReports } from '@openline/proto/agent';
 import { isErrorCode } from '@openline/proto/errors';
-import { MAX_OUTPUT_BYTES, MAX_OUTPUT_CHUNK_BYTES } from '@openline/proto/limits';
+import { MAX_LABEL_CHARS, MAX_OUTPUT_BYTES, MAX_OUTPUT_CHUNK_BYTES } from '@openline/proto/limits';
 import type { DispatchChange, EndState } from '../runs/dispatch.ts';
 import type { OutputChunk } from '../runs/run-store.ts';
+import { MAX_REFERENCES } from '../runs/wire.ts';
 
 /** Turns what an agent reports into what the domain knows: parsed once, here; bounded, because an agent may be anybody's. */
 
@@ -19,6 +20,7 @@ const END_STATES = {
 const MAX_REASON_CHARS = 2_000;
 const MAX_NOTE_CHARS = 200;
 const MAX_VIEW_CHARS = 20;
+const MAX_PARAMETER_CHARS = 64;
 const RUN_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** Dates that PostgreSQL and people can read: until the year 9999. */
 const MAX_UNIX_MS = 253_402_300_799_000n;
@@ -33,9 +35,11 @@ export function changesOf(reports: TaskReports, { agentId, epoch }: Ids): Dispat
     if (!RUN_ID.test(runId)) return 'accepted: not a run id';
     if (!ended.has(runId)) changes.push({ runId, agentId, epoch, state: 'accepted', acceptedAt: dateOf(atUnixMs) });
   }
-  for (const { runId, atUnixMs } of reports.started) {
+  for (const { runId, atUnixMs, parametersFrom } of reports.started) {
     if (!RUN_ID.test(runId)) return 'started: not a run id';
-    if (!ended.has(runId)) changes.push({ runId, agentId, epoch, state: 'running', startedAt: dateOf(atUnixMs) });
+    if (ended.has(runId)) continue;
+    const startedAt = dateOf(atUnixMs);
+    changes.push({ runId, agentId, epoch, state: 'running', startedAt, parametersFrom: filledInOf(parametersFrom) });
   }
   for (const { runId, percent, note } of reports.progress) {
     if (!RUN_ID.test(runId)) return 'progress: not a run id';
@@ -68,6 +72,7 @@ export function changesOf(reports: TaskReports, { agentId, epoch }: Ids): Dispat
       outputBytes: count(result.outputBytes),
       outputDroppedBytes: count(result.outputDroppedBytes),
       view: text(result.view, MAX_VIEW_CHARS),
+      parametersFrom: filledInOf(result.parametersFrom),
     });
   }
   return changes;
@@ -83,6 +88,15 @@ export function chunkOf(output: TaskOutput, agentId: string): OutputChunk | stri
     return `output: beyond the ${MAX_OUTPUT_BYTES} bytes that are kept of a dispatch`;
   }
   return { runId: output.runId, agentId, offset: Number(output.offset), stream: output.stream, data: output.data };
+}
+
+/** Values of labels and facts, of no more parameters than a run may name. */
+function filledInOf(said: Readonly<Record<string, string>>): Record<string, string> | undefined {
+  const entries = Object.entries(said).slice(0, MAX_REFERENCES);
+  if (entries.length === 0) return undefined;
+  return Object.fromEntries(
+    entries.map(([name, value]) => [text(name, MAX_PARAMETER_CHARS), text(value, MAX_LABEL_CHARS)]),
+  );
 }
 
 function endStateOf(end: TaskEnd): EndState | undefined {

@@ -32,4 +32,6 @@ const engine: TaskEngine = await startEngine(
   { concurrency: 4 },
 );
 engine.sessionOpened(1024 * 1024);
-engine.offer(Array.from({ length: Number(count) }, (_, i) => offerOf(`run-${i}`)));
+engine.offer(
+  Array.from({ length: Number(count) }, (_, i) => offerOf(`run-${i}`, 'shell', { parametersFrom: { where: 'name' } })),
+);

@@ -319,6 +319,16 @@ export interface TaskAccepted {
 export interface TaskStarted {
   runId: string;
   atUnixMs: bigint;
+  /**
+   * What the agent put into the parameters that name a property of it (Task.parameters_from), as text, by the name of the parameter. Empty where the
+   * run names none; an agent of an older version does not say it.
+   */
+  parametersFrom: { [key: string]: string };
+}
+
+export interface TaskStarted_ParametersFromEntry {
+  key: string;
+  value: string;
 }
 
 export interface TaskProgress {
@@ -353,6 +363,13 @@ export interface TaskResult {
    * Empty when no process was started.
    */
   view: string;
+  /** As in TaskStarted, which may not have arrived. Empty where it never started. */
+  parametersFrom: { [key: string]: string };
+}
+
+export interface TaskResult_ParametersFromEntry {
+  key: string;
+  value: string;
 }
 
 /** One chunk. Chunk boundaries are fixed when first cut, so a repeated chunk is recognised by its offset. */
@@ -2278,7 +2295,7 @@ export const TaskAccepted: MessageFns<TaskAccepted> = {
 };
 
 function createBaseTaskStarted(): TaskStarted {
-  return { runId: "", atUnixMs: 0n };
+  return { runId: "", atUnixMs: 0n, parametersFrom: {} };
 }
 
 export const TaskStarted: MessageFns<TaskStarted> = {
@@ -2292,6 +2309,9 @@ export const TaskStarted: MessageFns<TaskStarted> = {
       }
       writer.uint32(16).int64(message.atUnixMs);
     }
+    globalThis.Object.entries(message.parametersFrom).forEach(([key, value]: [string, string]) => {
+      TaskStarted_ParametersFromEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
     return writer;
   },
 
@@ -2324,6 +2344,17 @@ export const TaskStarted: MessageFns<TaskStarted> = {
             message.atUnixMs = reader.int64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = TaskStarted_ParametersFromEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.parametersFrom[entry3.key] = entry3.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2343,6 +2374,82 @@ export const TaskStarted: MessageFns<TaskStarted> = {
     const message = createBaseTaskStarted();
     message.runId = object.runId ?? "";
     message.atUnixMs = (object.atUnixMs !== undefined && object.atUnixMs !== null) ? BigInt(object.atUnixMs) : 0n;
+    message.parametersFrom = (globalThis.Object.entries(object.parametersFrom ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseTaskStarted_ParametersFromEntry(): TaskStarted_ParametersFromEntry {
+  return { key: "", value: "" };
+}
+
+export const TaskStarted_ParametersFromEntry: MessageFns<TaskStarted_ParametersFromEntry> = {
+  encode(message: TaskStarted_ParametersFromEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskStarted_ParametersFromEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskStarted_ParametersFromEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TaskStarted_ParametersFromEntry>): TaskStarted_ParametersFromEntry {
+    return TaskStarted_ParametersFromEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskStarted_ParametersFromEntry>): TaskStarted_ParametersFromEntry {
+    const message = createBaseTaskStarted_ParametersFromEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -2440,6 +2547,7 @@ function createBaseTaskResult(): TaskResult {
     outputBytes: 0n,
     outputDroppedBytes: 0n,
     view: "",
+    parametersFrom: {},
   };
 }
 
@@ -2496,6 +2604,9 @@ export const TaskResult: MessageFns<TaskResult> = {
     if (message.view !== "") {
       writer.uint32(98).string(message.view);
     }
+    globalThis.Object.entries(message.parametersFrom).forEach(([key, value]: [string, string]) => {
+      TaskResult_ParametersFromEntry.encode({ key: key as any, value }, writer.uint32(106).fork()).join();
+    });
     return writer;
   },
 
@@ -2608,6 +2719,17 @@ export const TaskResult: MessageFns<TaskResult> = {
             message.view = reader.string();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            const entry13 = TaskResult_ParametersFromEntry.decode(reader, reader.uint32());
+            if (entry13.value !== undefined) {
+              message.parametersFrom[entry13.key] = entry13.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2647,6 +2769,82 @@ export const TaskResult: MessageFns<TaskResult> = {
       ? BigInt(object.outputDroppedBytes)
       : 0n;
     message.view = object.view ?? "";
+    message.parametersFrom = (globalThis.Object.entries(object.parametersFrom ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseTaskResult_ParametersFromEntry(): TaskResult_ParametersFromEntry {
+  return { key: "", value: "" };
+}
+
+export const TaskResult_ParametersFromEntry: MessageFns<TaskResult_ParametersFromEntry> = {
+  encode(message: TaskResult_ParametersFromEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TaskResult_ParametersFromEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTaskResult_ParametersFromEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TaskResult_ParametersFromEntry>): TaskResult_ParametersFromEntry {
+    return TaskResult_ParametersFromEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TaskResult_ParametersFromEntry>): TaskResult_ParametersFromEntry {
+    const message = createBaseTaskResult_ParametersFromEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };

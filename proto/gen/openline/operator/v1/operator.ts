@@ -241,6 +241,16 @@ export interface Dispatch {
    * Empty before it has ended, when no process was started, and where the agent does not say.
    */
   view: string;
+  /**
+   * What the agent put into the parameters that name a property of it (RunSpec.parameters_from), as text, by the name of the parameter, as it says itself.
+   * Empty before it has started, and where the agent is of a version that does not say it.
+   */
+  parametersFrom: { [key: string]: string };
+}
+
+export interface Dispatch_ParametersFromEntry {
+  key: string;
+  value: string;
 }
 
 export interface GetRunRequest {
@@ -1625,6 +1635,7 @@ function createBaseDispatch(): Dispatch {
     outputStoredBytes: 0n,
     agentOnline: false,
     view: "",
+    parametersFrom: {},
   };
 }
 
@@ -1711,6 +1722,9 @@ export const Dispatch: MessageFns<Dispatch> = {
     if (message.view !== "") {
       writer.uint32(154).string(message.view);
     }
+    globalThis.Object.entries(message.parametersFrom).forEach(([key, value]: [string, string]) => {
+      Dispatch_ParametersFromEntry.encode({ key: key as any, value }, writer.uint32(162).fork()).join();
+    });
     return writer;
   },
 
@@ -1879,6 +1893,17 @@ export const Dispatch: MessageFns<Dispatch> = {
             message.view = reader.string();
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            const entry20 = Dispatch_ParametersFromEntry.decode(reader, reader.uint32());
+            if (entry20.value !== undefined) {
+              message.parametersFrom[entry20.key] = entry20.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1931,6 +1956,82 @@ export const Dispatch: MessageFns<Dispatch> = {
       : 0n;
     message.agentOnline = object.agentOnline ?? false;
     message.view = object.view ?? "";
+    message.parametersFrom = (globalThis.Object.entries(object.parametersFrom ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseDispatch_ParametersFromEntry(): Dispatch_ParametersFromEntry {
+  return { key: "", value: "" };
+}
+
+export const Dispatch_ParametersFromEntry: MessageFns<Dispatch_ParametersFromEntry> = {
+  encode(message: Dispatch_ParametersFromEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Dispatch_ParametersFromEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDispatch_ParametersFromEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Dispatch_ParametersFromEntry>): Dispatch_ParametersFromEntry {
+    return Dispatch_ParametersFromEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Dispatch_ParametersFromEntry>): Dispatch_ParametersFromEntry {
+    const message = createBaseDispatch_ParametersFromEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
