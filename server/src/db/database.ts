@@ -9,7 +9,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type Embedded, startEmbedded } from './embedded/embedded.ts';
 import { migrate } from './migrate.ts';
-import { columnTypes, createPool, listenWhileLent } from './pool.ts';
+import { columnTypes, createPool, listenWhileLent, withoutBroken } from './pool.ts';
 import type { Schema } from './schema.ts';
 import { isStoreUnavailable, storeErrors } from './store-errors.ts';
 
@@ -17,7 +17,7 @@ export interface Database {
   readonly kysely: Kysely<Schema>;
   /** For what kysely does not do: LISTEN, advisory locks, unnest with typed arrays. */
   readonly pool: pg.Pool;
-  /** Asks the database one thing. @throws OpenlineError STORE_UNAVAILABLE */
+  /** Asks whether it answers, and takes writes. @throws OpenlineError STORE_UNAVAILABLE */
   ping(): Promise<void>;
   /** Closes the pool and, when it is ours, stops PostgreSQL. */
   close(): Promise<void>;
@@ -97,14 +97,18 @@ function finish(pool: pg.Pool, embedded: Embedded | undefined, metrics: Metrics,
     metrics.databaseConnections.with({ state: 'idle' }).set(pool.idleCount);
     metrics.databaseConnections.with({ state: 'waiting' }).set(pool.waitingCount);
   });
-  const kysely = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  const kysely = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: withoutBroken(pool) }) });
   let closed: Promise<void> | undefined;
   return {
     kysely,
     pool,
     async ping() {
       try {
-        await storeErrors(pool.query('select 1'));
+        const { rows } = await storeErrors(
+          pool.query<{ reads_only: boolean }>(`select current_setting('transaction_read_only') = 'on' as reads_only`),
+        );
+        if (rows[0]?.reads_only)
+          throw new OpenlineError('STORE_UNAVAILABLE', 'the database only reads: it is a standby');
         metrics.databaseUp.set(1);
       } catch (error) {
         metrics.databaseUp.set(0);

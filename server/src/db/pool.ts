@@ -1,5 +1,7 @@
+import type { PostgresCursor, PostgresPool, PostgresPoolClient, PostgresQueryResult } from 'kysely';
 import pg from 'pg';
 import type { Logger } from '../telemetry/logger.ts';
+import { isStoreUnavailable } from './store-errors.ts';
 
 /** Half of the embedded PostgreSQL's connections; a replica on a shared one should not take more either. */
 const POOL_SIZE = 20;
@@ -40,4 +42,32 @@ export function createPool(where: pg.PoolConfig, log: Logger): pg.Pool {
  */
 export function listenWhileLent(pool: pg.Pool): void {
   pool.on('connect', (client) => client.on('error', () => {}));
+}
+
+/**
+ * For kysely, which gives every connection back as if nothing had happened, as `pool.query` does not: one whose answer never came would be lent
+ * again while it still waits, and one that a failover left on a server that only reads, for as long as that server is there.
+ */
+export function withoutBroken(pool: pg.Pool): PostgresPool {
+  return {
+    options: pool.options,
+    end: () => pool.end(),
+    async connect() {
+      const client: PostgresPoolClient = await pool.connect();
+      let isBroken = false;
+      function query<R>(statement: string, parameters: readonly unknown[]): Promise<PostgresQueryResult<R>>;
+      function query<R>(cursor: PostgresCursor<R>): PostgresCursor<R>;
+      function query<R>(
+        given: string | PostgresCursor<R>,
+        parameters: readonly unknown[] = [],
+      ): Promise<PostgresQueryResult<R>> | PostgresCursor<R> {
+        if (typeof given !== 'string') throw new Error('nobody asked for cursors');
+        return client.query<R>(given, parameters).catch((error: unknown) => {
+          isBroken ||= isStoreUnavailable(error);
+          throw error;
+        });
+      }
+      return { query, release: (destroy) => client.release(destroy === true || isBroken) };
+    },
+  };
 }

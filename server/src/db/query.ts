@@ -1,5 +1,5 @@
 import type { Pool, QueryConfig, QueryResult, QueryResultRow } from 'pg';
-import { storeErrors } from './store-errors.ts';
+import { isPassing, storeErrors } from './store-errors.ts';
 
 /**
  * For the statements that are prepared by name, with arrays of columns. Each is a transaction of its own, so one that PostgreSQL chose as
@@ -11,8 +11,7 @@ export type Query = <Row extends QueryResultRow>(
   values?: readonly unknown[],
 ) => Promise<QueryResult<Row>>;
 
-const DEADLOCK_TRIES = 3;
-const DEADLOCK_DETECTED = '40P01';
+const TRIES = 3;
 
 export function createQuery(pool: Pool): Query {
   return async <Row extends QueryResultRow>(statement: QueryConfig | string, values?: readonly unknown[]) => {
@@ -20,8 +19,7 @@ export function createQuery(pool: Pool): Query {
       try {
         return await storeErrors(pool.query<Row>(statement, values === undefined ? undefined : [...values]));
       } catch (error) {
-        const deadlock = error instanceof Error && 'code' in error && error.code === DEADLOCK_DETECTED;
-        if (!deadlock || tries === DEADLOCK_TRIES) throw error;
+        if (!isPassing(error) || tries === TRIES) throw error;
       }
     }
   };

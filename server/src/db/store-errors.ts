@@ -50,6 +50,14 @@ export function isStoreUnavailable(error: unknown): boolean {
   return UNAVAILABLE_SYSCALLS.has(code) || UNAVAILABLE_STATES.has(code) || UNAVAILABLE_CLASSES.has(code.slice(0, 2));
 }
 
+/** deadlock_detected, and serialization_failure, which a database whose default isolation is a stricter one than ours answers. */
+const PASSING_STATES = new Set(['40P01', '40001']);
+
+/** Nothing was done, because somebody else did something at the same time: to be done again. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof Error && PASSING_STATES.has(codeOf(error) ?? '');
+}
+
 /** Of the unique index or constraint, when the database refused a duplicate of it. */
 export function violatedUnique(error: unknown): string | undefined {
   if (!(error instanceof Error) || codeOf(error) !== '23505' || !('constraint' in error)) return undefined;

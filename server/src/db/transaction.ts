@@ -2,7 +2,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import type { Pool, PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import type { Query } from './query.ts';
 import type { Schema } from './schema.ts';
-import { storeErrors } from './store-errors.ts';
+import { isPassing, isStoreUnavailable, storeErrors } from './store-errors.ts';
 
 /** A transaction that is open. Both ways to speak use the one connection; one statement at a time. */
 export interface Tx {
@@ -18,7 +18,6 @@ export interface Tx {
 export class Overtaken extends Error {}
 
 const TRIES = 4;
-const DEADLOCK_DETECTED = '40P01';
 
 /**
  * Runs `work` in a transaction: all of it, or nothing. It is made again from the beginning when it was the victim of a deadlock or
@@ -30,7 +29,7 @@ export async function inTransaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>)
     try {
       return await storeErrors(once(pool, work));
     } catch (error) {
-      if (!isPassing(error) || tries === TRIES) throw error;
+      if (!(error instanceof Overtaken || isPassing(error)) || tries === TRIES) throw error;
     }
   }
 }
@@ -48,6 +47,11 @@ async function once<T>(pool: Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
     for (const then of committed) then();
     return result;
   } catch (error) {
+    // To be closed is to be rolled back: it may wait for an answer still, or be one to a server that only reads since a failover.
+    if (isStoreUnavailable(error)) {
+      client.release(true);
+      throw error;
+    }
     await client.query('rollback').then(
       () => client.release(),
       // Nobody knows what state it is in.
@@ -78,9 +82,4 @@ function kyselyOn(client: PoolClient): Kysely<Schema> {
   return new Kysely<Schema>({
     dialect: new PostgresDialect({ pool: { connect: async () => lent, end: async () => {}, options: {} } }),
   });
-}
-
-function isPassing(error: unknown): boolean {
-  if (error instanceof Overtaken) return true;
-  return error instanceof Error && 'code' in error && error.code === DEADLOCK_DETECTED;
 }
