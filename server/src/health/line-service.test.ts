@@ -370,6 +370,31 @@ describe('the node of an agent', () => {
     const targets = await createLineStore(db.pool, 'local').targets(['a', 'b', 'c']);
     expect(['a', 'b', 'c'].map((id) => targets.get(id)?.node)).toEqual(['a', undefined, undefined]);
   });
+
+  it('shares its address where an agent of another host that is not revoked comes from it', async () => {
+    await enrol('a', 'b', 'c', 'd', 'e', 'f');
+    await db.pool.query(`update agents set facts = jsonb_build_object('hostname', id), remote_address = case
+      when id in ('a', 'b') then '10.0.0.1:' || ascii(id) when id in ('c', 'd') then '[::1]:' || ascii(id) else '10.0.0.9:1' end`);
+    await db.pool.query(`update agents set facts = '{"hostname":"same"}' where id in ('e', 'f')`);
+    await db.pool.query(`update agents set revoked_at = now() where id = 'd'`);
+    const targets = await createLineStore(db.pool, 'local').targets(['a', 'c', 'e']);
+    expect(['a', 'c', 'e'].map((id) => targets.get(id)?.shared)).toEqual([true, false, false]);
+  });
+
+  it('is looked up for many lost lines by reading the agents a few times, not once for each', async () => {
+    const agents = 1_000;
+    await db.pool.query(
+      `insert into agents (id, name, enrolled_with, remote_address) select i, i, 'test', '10.0.0.' || i || ':1' from generate_series(1, $1) i`,
+      [agents],
+    );
+    await db.pool.query('analyze agents');
+    // One after the other: all of it over the one connection, in one transaction.
+    await db.pool.query('begin');
+    await createLineStore(db.pool, 'local').targets(Array.from({ length: 32 }, (_, i) => String(i + 1)));
+    const { rows } = await db.pool.query(`select pg_stat_get_xact_tuples_returned('agents'::regclass)::int as read`);
+    expect(rows[0].read).toBeGreaterThan(agents - 1);
+    expect(rows[0].read).toBeLessThan(3 * agents);
+  });
 });
 
 describe('an agent whose parts do not work', () => {
