@@ -273,6 +273,32 @@ describe('a sweep', () => {
     expect(await sweep(60_000 + 1_000 + 600_000)).toMatchObject([{ state: STATES.lost }]);
   });
 
+  it('ends what expired in pieces, each of which one statement can end in its time', async () => {
+    const id = await submitted(Array.from({ length: 20_001 }, (_, i) => target(`a-${i}`, 'queued')));
+    expect(await sweep(60_000)).toHaveLength(20_000);
+    expect(await sweep(60_000)).toHaveLength(1);
+    expect(await sweep(60_000)).toEqual([]);
+    expect((await store.run(id))?.counts).toEqual(new Map([['expired', 20_001]]));
+  });
+
+  it('leaves to an agent what it says while the sweep is under way', async () => {
+    await enrol('a');
+    const id = await submitted([target('a', 'queued'), target('b', 'queued')]);
+    const client = await db.pool.connect();
+    try {
+      await client.query('begin');
+      await client.query(`update dispatches set state = ${STATES.sent} where agent_id = 'a'`);
+      const swept = sweep(60_000);
+      const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+      await expect.poll(async () => (await db.pool.query(waiting)).rowCount).toBe(1);
+      await client.query('commit');
+      expect(await swept).toEqual([{ runId: id, agentId: 'b', state: STATES.expired }]);
+      expect(await stateIn(id, 'a')).toBe('sent');
+    } finally {
+      client.release(true);
+    }
+  });
+
   it('believes no clock of an agent: one that is years ahead keeps nothing open', async () => {
     await enrol('a');
     const id = await submitted([target('a')]);
@@ -354,6 +380,19 @@ describe('a run', () => {
     for (const table of ['runs', 'dispatches', 'output_chunks']) {
       expect((await db.pool.query(`select 1 from ${table}`)).rowCount).toBe(0);
     }
+  });
+  it('with much output is groomed in pieces, and is there until the last of them', async () => {
+    const id = await submitted([target('a', 'rejected')]);
+    await store.closeRuns([id], later(0));
+    await db.pool.query(
+      `insert into output_chunks (run_id, agent_id, byte_offset, stream, data) select $1, 'a', i, 1, 'x' from generate_series(0, 4000) i`,
+      [id],
+    );
+    const left = async () => (await db.pool.query('select 1 from output_chunks')).rowCount;
+    expect(await store.groom(later(1))).toBe(4_000);
+    expect([await left(), (await store.run(id))?.id]).toEqual([1, id]);
+    expect(await store.groom(later(1))).toBe(1);
+    expect([await left(), await store.run(id)]).toEqual([0, undefined]);
   });
   it('is groomed with others only as long as they are small together: one statement must end in its time', async () => {
     for (let i = 0; i < 5; i++) await store.closeRuns([await submitted([target('a', 'rejected')])], later(i));

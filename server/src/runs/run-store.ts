@@ -22,7 +22,7 @@ export interface RunStore extends RunQueries, OwedStore {
   /** Nothing of it is handed over any more. @returns the agents for which it was queued: there it has ended */
   cancel(runId: string, by: string, now: Date): Promise<string[]>;
   openTargets(runId: string): Promise<string[]>;
-  /** Ends what nobody will end any more. @returns the dispatches that ended */
+  /** Ends what nobody will end any more, a piece at a time. @returns the dispatches that ended; none: that was all */
   sweep(limits: SweepLimits): Promise<Ended[]>;
   /** Ends the runs whose last dispatch has ended. @returns those that it ended, or whose counts it refreshed */
   closeRuns(runIds: readonly string[], now: Date): Promise<string[]>;
@@ -31,6 +31,7 @@ export interface RunStore extends RunQueries, OwedStore {
   /** Open runs none of whose dispatches is open: somebody died before he could end them. */
   unended(): Promise<string[]>;
   shiftDeadlines(byMs: number): Promise<void>;
+  /** Deletes runs with all that belongs to them, a piece at a time. @returns how much was deleted; 0: that was all */
   groom(endedBefore: Date): Promise<number>;
   /** The agent will never come back: what it may have started is lost, the rest is rejected. */
   endForAgent(agentId: string, reason: string, now: Date): Promise<Ended[]>;
@@ -101,8 +102,13 @@ export interface SweepLimits {
   readonly lostAfterMs: number;
 }
 
-/** Dispatches deleted at once: some 6 µs each, and their output. More would reach the time limit of a statement, and never be deleted. */
+/**
+ * What one statement takes. A statement that reaches its time limit did nothing, so what is too much for one would never be done: after an outage
+ * all that a fleet was to do may expire at once, and a run may have gigabytes of output.
+ */
+const SWEEP_TARGETS = 20_000;
 const GROOM_TARGETS = 50_000;
+const GROOM_CHUNKS = 4_000;
 
 /** `takes` of dispatch.ts, in SQL. */
 const TAKES_SQL = `((d.state < ${FIRST_END} and h.state > d.state) or (d.state = ${STATES.lost} and h.state >= ${FIRST_END} and h.state <> ${STATES.lost}))`;
@@ -312,20 +318,24 @@ export function createRunStore(pool: Pool): RunStore {
       const { rows } = await query<EndedRow>({
         name: 'sweep',
         text: `
+          with late as (
+            select d.run_id, d.agent_id, d.state from runs r join dispatches d on d.run_id = r.id
+            where r.ended_at is null and r.expires_at <= $1 and (
+              d.state = ${STATES.queued}
+              or (d.state = ${STATES.sent} and r.expires_at <= $1::timestamptz - make_interval(secs => $2))
+              or (d.state in (${STATES.accepted}, ${STATES.running})
+                  and r.expires_at + make_interval(secs => r.timeout_ms / 1000.0 + $3) <= $1))
+            limit ${SWEEP_TARGETS})
           update dispatches d set
-            state = case when d.state = ${STATES.queued} then ${STATES.expired} else ${STATES.lost} end,
-            reason_code = case when d.state = ${STATES.queued} then 'TTL_EXPIRED' else 'AGENT_UNREACHABLE' end,
+            state = case when l.state = ${STATES.queued} then ${STATES.expired} else ${STATES.lost} end,
+            reason_code = case when l.state = ${STATES.queued} then 'TTL_EXPIRED' else 'AGENT_UNREACHABLE' end,
             reason = case
-              when d.state = ${STATES.queued} then 'for the run’s whole time to live the agent was away, or had no room for it'
-              when d.state = ${STATES.sent} then 'it was handed to the agent, which never said whether it took it'
+              when l.state = ${STATES.queued} then 'for the run’s whole time to live the agent was away, or had no room for it'
+              when l.state = ${STATES.sent} then 'it was handed to the agent, which never said whether it took it'
               else 'the agent took it and has not reported its end' end,
             ended_at = $1
-          from runs r
-          where r.ended_at is null and r.expires_at <= $1 and d.run_id = r.id and (
-            d.state = ${STATES.queued}
-            or (d.state = ${STATES.sent} and r.expires_at <= $1::timestamptz - make_interval(secs => $2))
-            or (d.state in (${STATES.accepted}, ${STATES.running})
-                and r.expires_at + make_interval(secs => r.timeout_ms / 1000.0 + $3) <= $1))
+          -- In the state in which it was found: what an agent said meanwhile stays.
+          from late l where d.run_id = l.run_id and d.agent_id = l.agent_id and d.state = l.state
           returning d.run_id, d.agent_id, d.state`,
         values: [now, sentGraceMs / 1000, lostAfterMs / 1000],
       });
@@ -385,6 +395,11 @@ export function createRunStore(pool: Pool): RunStore {
       );
       const ids = rows.map((row) => row.id);
       if (ids.length === 0) return 0;
+      const { rowCount } = await query(
+        `delete from output_chunks where ctid = any(array(select ctid from output_chunks where run_id = any($1) limit ${GROOM_CHUNKS}))`,
+        [ids],
+      );
+      if (rowCount === GROOM_CHUNKS) return rowCount;
       // One statement, so that output never outlives its run.
       await query(
         `with o as (delete from output_chunks where run_id = any($1)), d as (delete from dispatches where run_id = any($1))

@@ -11,8 +11,23 @@ it('it is looked for less often when there are so many open dispatches that the 
   expect(await askedWhen(2_000, 90_000)).toEqual([0, 40_000, 80_000]);
 });
 
+it('what expired at once is ended at once, however many pieces that takes', async () => {
+  const pieces = [2, 1].map((n) => Array.from({ length: n }, () => ({ runId: 'r', agentId: 'a', state: 14 })));
+  const swept: number[] = [];
+  await askedWhen(0, 1_000, async () => {
+    const piece = pieces.shift() ?? [];
+    swept.push(piece.length);
+    return piece;
+  });
+  expect(swept).toEqual([2, 1, 0]);
+});
+
 /** When a sweeper asks for what is unanswered, milliseconds, if asking takes so long. */
-async function askedWhen(tookMs: number, untilMs: number): Promise<number[]> {
+async function askedWhen(
+  tookMs: number,
+  untilMs: number,
+  sweep: RunStore['sweep'] = async () => [],
+): Promise<number[]> {
   let nowMs = 0;
   const asked: number[] = [];
   const done = Promise.withResolvers<void>();
@@ -27,7 +42,7 @@ async function askedWhen(tookMs: number, untilMs: number): Promise<number[]> {
     },
   };
   const store: Partial<RunStore> = {
-    sweep: async () => [],
+    sweep,
     groom: async () => 0,
     unaccepted: async () => {
       asked.push(nowMs);

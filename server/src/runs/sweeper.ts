@@ -47,7 +47,12 @@ export function startSweeper(deps: SweeperDeps, config: SweeperConfig): { stop()
   async function sweep(): Promise<void> {
     await followClock();
     const now = clock.now();
-    desk.changedInStore(await store.sweep({ now, sentGraceMs: config.sentGraceMs, lostAfterMs: config.lostAfterMs }));
+    const { sentGraceMs, lostAfterMs } = config;
+    for (let more = true; more && !stopping.signal.aborted; ) {
+      const ended = await store.sweep({ now, sentGraceMs, lostAfterMs });
+      desk.changedInStore(ended);
+      more = ended.length > 0;
+    }
     if (clock.nowMs() - redeliveredMs >= redeliverInMs) await redeliver(now);
     if (sweeps++ % GROOM_EVERY_SWEEPS === 0) {
       await desk.endRuns();
