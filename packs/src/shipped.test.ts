@@ -303,6 +303,47 @@ describe.runIf(onLinux)('the checks of the linux pack', () => {
     expect((await runTask(task('linux', 'process-status'), { name: 'no-such-program' })).exitCode).toBe(1);
   });
 
+  it('list the file systems of disks and of the network, and all of them where they are asked to', async () => {
+    const bin = join(dir, 'bin');
+    mkdirSync(bin);
+    // What df says of a node with containers: it ends badly, as there are mounts that it may not look into.
+    const rows = [
+      ['Filesystem', 'Type', 'Size', 'Used', 'Available', 'Capacity', 'Mounted on'],
+      ['/dev/vda1', 'ext4', '99G', '50G', '49G', '51%', '/'],
+      ['tmpfs', 'tmpfs', '16G', '1M', '16G', '1%', '/dev/shm'],
+      ['overlay', 'overlay', '99G', '50G', '49G', '51%', '/run/containerd/task/k8s.io/4f1/rootfs'],
+      ['shm', 'tmpfs', '64M', '0', '64M', '0%', '/run/containerd/sandboxes/4f1/shm'],
+      ['tmpfs', 'tmpfs', '31G', '12K', '31G', '1%', '/var/lib/kubelet/pods/5a/volumes/kubernetes.io~projected/token'],
+      ['nas:/data', 'nfs4', '9T', '5T', '4T', '60%', '/srv/data'],
+    ];
+    const text = rows.map((row) => row.join(' ')).join('\n');
+    writeFileSync(join(bin, 'df'), `#!/bin/sh\ncat <<'END'\n${text}\nEND\nexit 1\n`, { mode: 0o755 });
+    const path = { PATH: `${bin}:/usr/bin:/bin` };
+    const mounts = async (parameters: object, env: Record<string, string> = path) => {
+      const { stdout, exitCode } = await runTask(task('linux', 'disk-usage'), parameters, 30_000, env);
+      const [, ...lines] = stdout.trimEnd().split('\n');
+      return { exitCode, of: lines.map((line) => line.split(' ').at(-1)) };
+    };
+    expect(await mounts({})).toEqual({ exitCode: 0, of: ['/', '/srv/data'] });
+    expect((await mounts({ all: true })).of).toHaveLength(6);
+    // A container's own root is all that there is to say.
+    writeFileSync(join(bin, 'df'), `#!/bin/sh\necho "${rows[0]?.join(' ')}"; echo "overlay overlay 9G 5G 4G 55% /"\n`);
+    expect((await mounts({})).of).toEqual(['/']);
+
+    // Of a host that is seen below a directory, it is the mounts of its init that say which.
+    const proc = join(dir, 'proc', '1');
+    mkdirSync(proc, { recursive: true });
+    const devices = rows.slice(1).map(([device, type, , , , , mount]) => `${device} ${mount} ${type} rw 0 0`);
+    writeFileSync(join(proc, 'mounts'), [...devices, '/dev/vda1 /var/lib/kubelet ext4 rw 0 0', ''].join('\n'));
+    writeFileSync(
+      join(bin, 'df'),
+      '#!/bin/sh\necho title; while [ "$1" != -- ]; do shift; done; shift; printf "x x 1 %s\\n" "$@"\n',
+    );
+    const host = { ...path, OPENLINE_HOST_ROOT: '/host', OPENLINE_HOST_PROC: join(dir, 'proc') };
+    expect((await mounts({}, host)).of).toEqual(['/', '/srv/data']);
+    expect((await mounts({ all: true }, host)).of).toHaveLength(6);
+  });
+
   it('fail above a limit, and name what is above it', async () => {
     const full = await runTask(task('linux', 'disk-usage'), { path: '/', 'fail-above': 1 });
     expect(full).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(/is \d+% full, above 1%\n$/) });

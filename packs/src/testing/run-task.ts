@@ -12,8 +12,13 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Runs a task's process for real, as an agent would, for tests of packs. Killed after `timeoutMs`. */
-export async function runTask(task: PackTask, parameters: unknown, timeoutMs = 30_000): Promise<Ended> {
+/** Runs a task's process for real, as an agent would, for tests of packs. Killed after `timeoutMs`. @param surroundings variables on top of the agent's */
+export async function runTask(
+  task: PackTask,
+  parameters: unknown,
+  timeoutMs = 30_000,
+  surroundings: Readonly<Record<string, string>> = {},
+): Promise<Ended> {
   const values = compileParameters(task)(parameters);
   const workDir = await mkdtemp(join(tmpdir(), 'openline-task-'));
   try {
@@ -24,7 +29,7 @@ export async function runTask(task: PackTask, parameters: unknown, timeoutMs = 3
       await writeFile(join(workDir, variable), content, { mode: 0o600 });
     }
     const argv = await argvOf(task, values, workDir);
-    return await runHere(argv, workDir, { ...env, ...paths }, timeoutMs);
+    return await runHere(argv, workDir, { ...env, ...paths, ...surroundings }, timeoutMs);
   } finally {
     await rm(workDir, { recursive: true, force: true });
   }
