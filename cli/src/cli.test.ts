@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { nounBehind } from './args/meant.ts';
 import { runCli } from './cli.ts';
 import { buildProgram } from './program.ts';
 import { testIo } from './testing/io.ts';
@@ -48,10 +49,25 @@ describe('words that are no command', () => {
   ])('«openline %s» is answered with «%s»', async (line, meant) => {
     expect(await said(line)).toContain(`\n→ Did you mean \`${meant}\`?`);
   });
+  it('are not objects of an unknown kind, either', () => {
+    const program = buildProgram(testIo(), () => {});
+    expect(nounBehind(program, ['get', 'agents'])).toBe('openline agents list');
+    expect(nounBehind(program, ['get', 'agent', 'web-1'])).toBe('openline agents show web-1');
+    expect(nounBehind(program, ['delete', 'token', 't1'])).toBe('openline tokens revoke t1');
+    expect(nounBehind(program, ['get', 'channels', 'mial'])).toBeUndefined();
+  });
   it('that are nearly one are answered with that', async () => {
     expect(await said('alerts shw 1')).toContain(
       "unknown command 'shw' (Did you mean show?)\n→ See `openline alerts --help`.",
     );
     expect(await said('tokenz')).toContain("unknown command 'tokenz' (Did you mean tokens?)\n→ See `openline --help`.");
+  });
+});
+
+describe('openline help', () => {
+  it('is --help of what follows, however deep', async () => {
+    const io = testIo();
+    expect(await runCli(['help', 'agents', 'show'], io)).toBe(0);
+    expect(io.out.text).toContain('Usage: openline agents show');
   });
 });

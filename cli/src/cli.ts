@@ -9,6 +9,8 @@ const PASSED_ON = ['server', 'agent'] as const;
 /** @param argv without node and script. @returns the exit code */
 export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   const [first, ...rest] = argv;
+  // Commander's own would show `agents` for `help agents show`.
+  if (first === 'help') return runCli([...rest, '--help'], io);
   const passOn = PASSED_ON.find((name) => name === first);
   // They take flags alone.
   if (passOn !== undefined && /^[^-]/.test(rest[0] ?? '')) return fail(await noWords(passOn, rest, io), argv, io);
@@ -69,8 +71,9 @@ function configure(command: Command, io: Io): void {
 }
 
 async function fail(error: unknown, argv: readonly string[], io: Io): Promise<number> {
-  const { EXIT, exitCodeOf, renderFailure, usageError, withFlags } = await import('./failure.ts');
-  const { commandMeant, meantOf } = await import('./args/meant.ts');
+  const { CliError, EXIT, exitCodeOf, renderFailure, usageError, withFlags } = await import('./failure.ts');
+  const { OpenlineError } = await import('@openline/proto/errors');
+  const { commandMeant, meantOf, nounBehind } = await import('./args/meant.ts');
   const write = (shown: unknown) => {
     const verbose = argv.includes('-v') || argv.includes('--verbose');
     io.err.write(
@@ -85,13 +88,17 @@ async function fail(error: unknown, argv: readonly string[], io: Io): Promise<nu
   if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.badRequest;
   const program = buildProgram(io, () => {});
   const { command, path, rest } = commandOf(program, argv);
+  const group = ['openline', ...path].join(' ');
   if (!(error instanceof CommanderError)) {
     // A noun alone lists.
     const { options } = command.commands.find((each) => each.name() === 'list') ?? command;
     const flags = options.flatMap(({ long }) => long ?? []);
+    if (error instanceof OpenlineError && error.code === 'DECLARED_UNKNOWN') {
+      const meant = nounBehind(program, [...path, ...rest]);
+      if (meant !== undefined) return write(new CliError(error.code, error.message, didYouMean(meant, group)));
+    }
     return write(withFlags(error, flags));
   }
-  const group = ['openline', ...path].join(' ');
   const [word = ''] = rest;
   if (error.code === 'commander.unknownCommand') {
     const meant = commandMeant(program, rest);

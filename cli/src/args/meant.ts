@@ -17,6 +17,7 @@ const NOUNS: Readonly<Record<string, string>> = {
 const VERBS: Readonly<Record<string, readonly string[]>> = {
   add: ['create', 'set', 'start', 'push'],
   cat: ['output', 'show'],
+  delete: ['delete', 'remove', 'revoke'],
   describe: ['show', 'list'],
   get: ['show', 'list'],
   inspect: ['show', 'list'],
@@ -69,13 +70,22 @@ export function meantOf(noun: Command, [word, ...rest]: readonly string[]): stri
 
 /** What was meant by words that are no command: the noun in the singular, the verb before the noun, or another tool's command. */
 export function commandMeant(program: Command, words: readonly string[]): string | undefined {
-  const [first = '', second = '', ...rest] = words;
+  const [first = '', second = ''] = words;
   const noun = nounOf(program, first);
   if (noun !== undefined) {
     const show = noun.commands.some((each) => each.name() === 'show');
     return meantOf(noun, words.slice(1)) ?? (show ? meantOf(noun, ['show', second]) : undefined);
   }
-  const behind = nounOf(program, second);
-  if (behind !== undefined) return meantOf(behind, [first, ...rest]) ?? `openline ${behind.name()} --help`;
-  return Object.hasOwn(COMMANDS, first) ? `openline ${COMMANDS[first]}` : undefined;
+  return nounBehind(program, words) ?? (Object.hasOwn(COMMANDS, first) ? `openline ${COMMANDS[first]}` : undefined);
+}
+
+/** Declared objects, which `get` and `delete` know, have commands of these names. */
+const DECLARED = ['channels', 'subscriptions'];
+
+/** What was meant by a verb before a noun, also where `get` and `delete`, which are for declared objects, are the verb. */
+export function nounBehind(program: Command, [verb = '', word = '', ...rest]: readonly string[]): string | undefined {
+  const noun = nounOf(program, word);
+  if (noun === undefined || (program.commands.some((each) => each.name() === verb) && DECLARED.includes(noun.name())))
+    return undefined;
+  return meantOf(noun, [verb, ...rest]) ?? `openline ${noun.name()} --help`;
 }
