@@ -214,6 +214,19 @@ describe('openline runs', () => {
     expect(shown.stdout).toContain('1 succeeded, 1 failed');
   });
 
+  it('are named by the beginning of their id, where that is enough', async () => {
+    server.runs.newId = () => '01a22c70-66e0-7090-8deb-6014b76e53c9';
+    await openline(['run', 'linux/uptime', '--on', 'all', '--detach'], env).end;
+    server.runs.newId = () => '01a22c70-3a4b-735a-8f48-69487aec03cc';
+    await openline(['run', 'linux/uptime', '--on', 'all', '--detach'], env).end;
+    server.runs.newId = undefined;
+    const shown = await openline(['runs', 'show', '01a22c70-6', '-o', 'json'], env).end;
+    expect(JSON.parse(shown.stdout)).toMatchObject({ id: '01a22c70-66e0-7090-8deb-6014b76e53c9' });
+    const several = await openline(['runs', 'cancel', '01a22c70'], env).end;
+    expect(several).toMatchObject({ code: 2, stderr: expect.stringContaining('2 runs begin with «01a22c70»') });
+    expect((await openline(['runs', 'show', '01a22c71'], env).end).stderr).toContain('[RUN_UNKNOWN]');
+  });
+
   it('output writes the raw bytes of one target, from an offset on', async () => {
     let id = '';
     server.runs.onSubmit = (runId) => {

@@ -71,3 +71,27 @@ describe('openline help', () => {
     expect(io.out.text).toContain('Usage: openline agents show');
   });
 });
+
+describe('what is refused before the server is asked', () => {
+  const refused = async (line: string[], env: Record<string, string> = {}) => {
+    const io = testIo({ env: { OPENLINE_SERVER: 'localhost:1', ...env } });
+    expect(await runCli(line, io)).toBe(2);
+    return io.err.text;
+  };
+  it('names the help of the command, where there is nothing better to advise', async () => {
+    expect(await refused(['runs', '-n', '0'])).toBe(
+      'error [REQUEST_INVALID] --limit is not a whole number above 0\n→ See `openline runs --help`.\n',
+    );
+  });
+  it.each([
+    [['alerts', 'assign', '1', '--to', ''], '--to is empty'],
+    [['context', 'set', '', '--server', 'x'], 'the name of the context is empty'],
+    [['context', 'export', ' ', '--for', 'bob'], 'the name of the context is empty'],
+    [['runs', '--task', 'linux'], '«linux» is not PACK/TASK'],
+    [['trace', 'web-1', '--count', '1.5'], '--count is not a whole number above 0'],
+    [['events', '--since', 'yesterday'], 'such as 2h, or from when on, such as 2026-01-02T03:04'],
+    [['events', '--since', '2026-13-40'], '--since «2026-13-40» is no time'],
+  ])('%j', async (line, problem) => {
+    expect(await refused(line)).toContain(problem);
+  });
+});

@@ -71,7 +71,7 @@ function configure(command: Command, io: Io): void {
 }
 
 async function fail(error: unknown, argv: readonly string[], io: Io): Promise<number> {
-  const { CliError, EXIT, exitCodeOf, renderFailure, usageError, withFlags } = await import('./failure.ts');
+  const { CliError, EXIT, exitCodeOf, renderFailure, SEE_HELP, usageError, withFlags } = await import('./failure.ts');
   const { OpenlineError } = await import('@openline/proto/errors');
   const { commandMeant, meantOf, nounBehind } = await import('./args/meant.ts');
   const write = (shown: unknown) => {
@@ -97,6 +97,8 @@ async function fail(error: unknown, argv: readonly string[], io: Io): Promise<nu
       const meant = nounBehind(program, [...path, ...rest]);
       if (meant !== undefined) return write(new CliError(error.code, error.message, didYouMean(meant, group)));
     }
+    if (error instanceof CliError && error.doNext === SEE_HELP)
+      return write(new CliError(error.code, error.message, `See \`${group} --help\`.`, { cause: error }));
     return write(withFlags(error, flags));
   }
   const [word = ''] = rest;
@@ -123,7 +125,7 @@ async function fail(error: unknown, argv: readonly string[], io: Io): Promise<nu
 }
 
 function didYouMean(meant: string, group: string): string {
-  return `Did you mean \`${meant}\`? All there is: \`${group} --help\`.`;
+  return `Did you mean \`${meant}\`? Else see \`${group} --help\`.`;
 }
 
 /** As far as the words name commands. */

@@ -16,10 +16,10 @@ export class CliError extends OpenlineError {
   }
 }
 
-export function usageError(
-  message: string,
-  doNext = 'See `openline --help`, or `--help` after the command.',
-): CliError {
+/** Where nothing better is to be advised; whoever knows the command names it. */
+export const SEE_HELP = 'See `openline --help`, or `--help` after the command.';
+
+export function usageError(message: string, doNext = SEE_HELP): CliError {
   return new CliError('REQUEST_INVALID', message, doNext);
 }
 

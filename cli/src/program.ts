@@ -35,6 +35,7 @@ export function buildProgram(io: Io, done: (exitCode: number) => void): Command 
     .option('--context <name>', 'the context of the config file (env: OPENLINE_CONTEXT)')
     .option('-v, --verbose', 'say which server is asked, and details of errors')
     .helpOption('-h, --help', 'show help')
+    .configureHelp({ showGlobalOptions: true })
     .showSuggestionAfterError(true)
     .exitOverride();
   // The environment is read in config/locate.ts, which knows its precedence.
@@ -101,7 +102,7 @@ export function buildProgram(io: Io, done: (exitCode: number) => void): Command 
   runs
     .command('show')
     .description('show a run and each of its targets')
-    .argument('<run>', 'id of the run')
+    .argument('<run>', 'id of the run, or as much of its beginning as names it alone')
     .option('--show-output', 'with the output of every target')
     .addOption(output())
     .action(async (id: string, flags: WatchFlags, command: Command) =>
@@ -111,7 +112,7 @@ export function buildProgram(io: Io, done: (exitCode: number) => void): Command 
     runs
       .command('watch')
       .description('watch a run to its end, as `openline run` does')
-      .argument('<run>', 'id of the run'),
+      .argument('<run>', 'id of the run, or as much of its beginning as names it alone'),
   ).action(async (id: string, flags: WatchFlags, command: Command) =>
     run((await import('./commands/runs.ts')).watchRunCommand(id, flags, flagsOf(command), io)),
   );
@@ -120,7 +121,7 @@ export function buildProgram(io: Io, done: (exitCode: number) => void): Command 
     .description(
       'write the kept output: of one target its bytes (stdout and stderr apart), of several their lines behind their names',
     )
-    .argument('<run>', 'id of the run')
+    .argument('<run>', 'id of the run, or as much of its beginning as names it alone')
     .option('-t, --target <agent>', 'only of this agent; repeat it for more', collect)
     .option('-f, --follow', 'go on until every target has ended')
     .option('--from <offset>', 'begin at this byte; needs one target')
@@ -130,7 +131,7 @@ export function buildProgram(io: Io, done: (exitCode: number) => void): Command 
   runs
     .command('cancel')
     .description('cancel what has not ended')
-    .argument('<run>', 'id of the run')
+    .argument('<run>', 'id of the run, or as much of its beginning as names it alone')
     .addOption(output())
     .action(async (id: string, flags: OutputFlag, command: Command) =>
       run((await import('./commands/runs.ts')).cancelCommand(id, flags, flagsOf(command), io)),
@@ -139,7 +140,7 @@ export function buildProgram(io: Io, done: (exitCode: number) => void): Command 
     runs
       .command('retry')
       .description('a new run of the same task and parameters on the targets that did not succeed')
-      .argument('<run>', 'id of the run')
+      .argument('<run>', 'id of the run, or as much of its beginning as names it alone')
       .option('--idempotency-key <key>', 'the same key again gives the same run, not another one')
       .option('-d, --detach', 'print the id of the new run and leave'),
   ).action(async (id: string, flags: WatchFlags & { detach?: boolean; idempotencyKey?: string }, command: Command) =>

@@ -7,7 +7,7 @@ export const FILES = {
   pack: { what: 'a pack', maxBytes: MAX_PACK_BYTES },
   tests: { what: 'the tests of a pack', maxBytes: 1024 * 1024 },
   declared: { what: 'a file of declared objects', maxBytes: MAX_DECLARED_FILE_BYTES },
-  credentials: { what: 'a key, a token, a signature or certificates', maxBytes: 1024 * 1024 },
+  credentials: { what: 'a key, token, signature or certificate', maxBytes: 1024 * 1024 },
   contexts: { what: 'a file of contexts', maxBytes: 1024 * 1024 },
 } as const;
 

@@ -11,6 +11,7 @@ it.each([
   ['filter.owner: long', ['--owner'], '--owner: long'],
   ['owner: long', ['--to'], '--to: long'],
   ['filter.watch: long', ['--watch', '--by'], '--by: long'],
+  ['labels.rack: longer', ['--label'], '--label rack: longer'],
   ['runId: longer than 64 characters', ['--output'], 'runId: longer than 64 characters'],
   ['the agent: on: it', ['--on'], 'the agent: on: it'],
 ])('«%s» of a command with %o is «%s»', (message, flags, expected) => {

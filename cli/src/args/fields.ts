@@ -6,8 +6,12 @@ const OTHERWISE: Readonly<Record<string, string>> = { targets: 'on', labels: 'la
  * @param flags of the command, with their dashes; fields that are none of them stay as they are
  */
 export function inFlags(message: string, flags: readonly string[]): string {
-  return message.replace(/(?<=^|; )(?:spec\.|filter\.)?([A-Za-z]+)(?=:)/g, (path: string, field: string) => {
-    const words = field.replace(/Ms$/, '').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    return [OTHERWISE[field], words].map((name) => `--${name}`).find((flag) => flags.includes(flag)) ?? path;
-  });
+  return message.replace(
+    /(?<=^|; )(?:spec\.|filter\.)?([A-Za-z]+)(?:\.([\w./-]+))?(?=:)/g,
+    (path: string, field: string, entry?: string) => {
+      const words = field.replace(/Ms$/, '').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+      const flag = [OTHERWISE[field], words].map((name) => `--${name}`).find((each) => flags.includes(each));
+      return flag === undefined ? path : [flag, ...(entry === undefined ? [] : [entry])].join(' ');
+    },
+  );
 }

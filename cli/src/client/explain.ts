@@ -10,7 +10,19 @@ export interface Refusal {
 }
 
 /** The connection was refused, broke or timed out. */
-class ConnectionLost extends CliError {}
+class ConnectionLost extends CliError {
+  /** In few words, for whoever knows which connection. */
+  readonly why: string;
+  constructor(why: string, message: string, doNext: string, options: ErrorOptions) {
+    super('SERVER_UNREACHABLE', message, doNext, options);
+    this.why = why;
+  }
+}
+
+/** Of what passes: what there is to say besides that the connection was lost. */
+export function whyLost(error: Error): string {
+  return error instanceof ConnectionLost ? error.why : error.message;
+}
 
 const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['SERVER_STOPPING', 'SERVER_BUSY', 'STORE_UNAVAILABLE']);
 
@@ -34,13 +46,13 @@ export function explain(error: unknown, connection: Connection, waitedMs: number
       return unavailable(error, connection);
     case status.DEADLINE_EXCEEDED:
       return new ConnectionLost(
-        'SERVER_UNREACHABLE',
+        'no answer',
         `the server at ${server} did not answer within ${Math.round(waitedMs / 1000)} s (address from ${connection.addressFrom})`,
         'Check the address, the network and the server’s log.',
         { cause: error },
       );
     case status.CANCELLED: // a draining server, or a proxy in between; we never see our own
-      return new ConnectionLost('SERVER_UNREACHABLE', `the server at ${server} ended the call`, 'Try again.', {
+      return new ConnectionLost('the server ended the call', `the server at ${server} ended the call`, 'Try again.', {
         cause: error,
       });
     case status.UNAUTHENTICATED:
@@ -134,9 +146,10 @@ function unavailable(error: Refusal, connection: Connection): OpenlineError {
       { cause: error },
     );
   }
+  const why = reasonOf(error.details);
   return new ConnectionLost(
-    'SERVER_UNREACHABLE',
-    `no server answers at ${server}: ${reasonOf(error.details)} (${from})`,
+    why,
+    `no server answers at ${server}: ${why} (${from})`,
     'Start one with `openline server`, or name another: --server, OPENLINE_SERVER, `openline context use`.',
     { cause: error },
   );

@@ -194,6 +194,8 @@ export function assignAlerts(
 ): Promise<number> {
   if ((flags.to === undefined) === (flags.nobody !== true))
     throw usageError('say who is to have them', 'Give --to NAME, or --nobody.');
+  // A variable that was not set would take them from whoever has them.
+  if (flags.to?.trim() === '') throw usageError('--to is empty', 'Give --to NAME, or --nobody.');
   const owner = flags.to ?? '';
   return act(ids, flags, global, io, owner === '' ? 'given back' : `given to ${owner}`, (client, request) =>
     client.unary(AlertServiceService.assignAlerts, { ...request, owner }),

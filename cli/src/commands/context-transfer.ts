@@ -3,7 +3,7 @@ import { AccessServiceService, TokenKind } from '@openline/proto/operator';
 import { parseDuration } from '../args/duration.ts';
 import { parseAddress } from '../config/address.ts';
 import { configPath, parseConfigText, readConfig, renderConfig, writeConfig } from '../config/file.ts';
-import { EXIT, fileProblem, usageError } from '../failure.ts';
+import { CliError, EXIT, fileProblem, usageError } from '../failure.ts';
 import type { Io } from '../io.ts';
 import { readWhole } from '../read-whole.ts';
 import { type GlobalFlags, withClient } from './context.ts';
@@ -18,6 +18,7 @@ export interface ExportFlags {
 /** From where the server and its CA are known to where they are not: one context, with a token of its own, in the form of the config file. */
 export function exportContext(name: string, flags: ExportFlags, global: GlobalFlags, io: Io): Promise<number> {
   const ttlMs = BigInt(parseDuration(flags.ttl, '--ttl'));
+  if (name.trim() === '') throw usageError('the name of the context is empty', 'Give what it is to be called there.');
   const reach = flags.address === undefined ? undefined : parseAddress(flags.address, '--address').text;
   return withClient(global, io, async (client) => {
     const { address, ca } = client.connection;
@@ -37,13 +38,16 @@ export function exportContext(name: string, flags: ExportFlags, global: GlobalFl
   });
 }
 
+const PRINTED = 'Give it what `openline context export` prints.';
+
 /** Contexts of the same name are replaced whole; the others stay. */
 export async function importContexts(file: string, io: Io): Promise<number> {
   const from = file === '-' ? 'standard input' : resolve(io.cwd, file);
   const text = await read(file === '-' ? io.stdin() : from, from);
-  const given = await parseConfigText(text, from);
-  if (given.contexts.length === 0)
-    throw usageError(`${from} has no contexts`, 'Give it what `openline context export` prints.');
+  const given = await parseConfigText(text, from).catch((error: unknown) => {
+    throw error instanceof CliError ? new CliError(error.code, error.message, PRINTED, { cause: error }) : error;
+  });
+  if (given.contexts.length === 0) throw usageError(`${from} has no contexts`, PRINTED);
   // A path would be one of the machine that it comes from.
   const withFile = given.contexts.find(({ caFile, tokenFile }) => caFile !== undefined || tokenFile !== undefined);
   if (withFile !== undefined)

@@ -90,6 +90,9 @@ async function configWith(name: string, io: Io): Promise<{ path: string; config:
 
 /** Makes or changes a context; what is not given stays as it was. The first one made is the current one. */
 export async function setContext(name: string, global: GlobalFlags, io: Io): Promise<number> {
+  // Nobody could name it, and the file that holds it would not be read again.
+  if (name.trim() === '')
+    throw usageError('the name of the context is empty', 'Give one: `openline context set prod …`.');
   const path = configPath(io.env, io.home);
   const config = await readConfig(path);
   const before = config.contexts.find((context) => context.name === name);

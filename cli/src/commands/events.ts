@@ -63,8 +63,11 @@ function levelOf(text: string): EventFilter['level'] {
 
 /** "2h", or a time such as 2026-01-02T03:04. */
 function sinceOf(text: string, nowMs: number): number {
-  const time = /^\d{4}-/.test(text) ? Date.parse(text) : Number.NaN;
-  return Number.isNaN(time) ? nowMs - parseDuration(text, '--since') : time;
+  const next = 'Write how far back, such as 2h, or from when on, such as 2026-01-02T03:04.';
+  if (!/^\d{4}-/.test(text)) return nowMs - parseDuration(text, '--since', next);
+  const time = Date.parse(text);
+  if (Number.isNaN(time)) throw usageError(`--since «${text}» is no time`, next);
+  return time;
 }
 
 /** Ends by Ctrl-C. Goes on when the server is back, with what came meanwhile. */

@@ -1,10 +1,11 @@
+import { formatDuration } from '@openline/packs/duration';
 import { createColors } from 'picocolors';
 import { isObject } from '../args/parameters.ts';
 import { shellQuote } from '../args/quote.ts';
 import type { Screen } from '../io.ts';
 import { type Column, renderTable } from '../render/table.ts';
 import { printable } from '../render/text.ts';
-import { formatAge, formatDuration } from '../render/time.ts';
+import { formatAge } from '../render/time.ts';
 import type { PackView, TaskView } from '../views/pack.ts';
 import { at } from '../views/values.ts';
 

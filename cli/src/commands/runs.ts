@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { RunServiceService } from '@openline/proto/operator';
 import type { OperatorClient } from '../client/client.ts';
 import { CliError, EXIT, usageError } from '../failure.ts';
-import type { Io } from '../io.ts';
+import type { Io, Screen } from '../io.ts';
 import { printDocument, printItems, printLines } from '../render/document.ts';
 import { countsText } from '../render/states.ts';
 import { type Column, renderTable } from '../render/table.ts';
@@ -17,7 +17,7 @@ import { outputOf, sayMissing } from '../watch/run-output.ts';
 import { readOutput } from '../watch/streams.ts';
 import { createTally } from '../watch/tally.ts';
 import { type GlobalFlags, type OutputFlag, withClient } from './context.ts';
-import { checkWatchFlags, detachOrFollow, followOptions, type WatchFlags } from './run.ts';
+import { checkWatchFlags, detachOrFollow, followOptions, splitTask, type WatchFlags } from './run.ts';
 
 export function listRuns(
   flags: OutputFlag & { limit: string; open?: boolean | undefined; task?: string | undefined },
@@ -26,6 +26,7 @@ export function listRuns(
 ): Promise<number> {
   const limit = Number(flags.limit);
   if (!Number.isInteger(limit) || limit < 1) throw usageError('--limit is not a whole number above 0');
+  if (flags.task !== undefined) splitTask(flags.task);
   return withClient(global, io, async (client) => {
     const runs: RunView[] = [];
     let pageToken = '';
@@ -46,16 +47,18 @@ export function listRuns(
           ? 'no such run\n→ `openline runs` without --open and --task lists them all\n'
           : 'no runs yet\n→ `openline run PACK/TASK --on TARGETS` makes one\n',
       );
-    else printLines(io, renderRuns(runs, io));
+    else printLines(io, renderRuns(runs, io.out.screen(), io.nowMs()));
     return EXIT.ok;
   });
 }
 
-function renderRuns(runs: readonly RunView[], io: Io): string[] {
-  const screen = io.out.screen();
-  const nowMs = io.nowMs();
+/** Of an id, what names the run where a terminal has no room for all of it: its millisecond, and a bit of chance. */
+const SHORT_ID_CHARS = 18;
+const WIDE_COLUMNS = 120;
+
+export function renderRuns(runs: readonly RunView[], screen: Pick<Screen, 'columns'>, nowMs: number): string[] {
   const columns: Column<RunView>[] = [
-    { title: 'ID', cell: (run) => run.id },
+    { title: 'ID', cell: ({ id }) => (screen.columns < WIDE_COLUMNS ? id.slice(0, SHORT_ID_CHARS) : id) },
     { title: 'TASK', cell: (run) => run.task, shrinks: true },
     { title: 'STATE', cell: (run) => countsText(run.counts), shrinks: true },
     { title: 'TARGETS', cell: (run) => run.targets, shrinks: true },
@@ -69,6 +72,35 @@ function renderRuns(runs: readonly RunView[], io: Io): string[] {
   return renderTable(columns, runs, screen.columns);
 }
 
+/** The run whose id it is, or begins with it: a part that names one run is enough. */
+function withRun(
+  ref: string,
+  global: GlobalFlags,
+  io: Io,
+  work: (client: OperatorClient, runId: string) => Promise<number>,
+): Promise<number> {
+  return withClient(global, io, async (client) => work(client, await runIdOf(client, ref)));
+}
+
+/** As far back as one page of the list reaches. @throws CliError RUN_UNKNOWN it is the beginning of several */
+async function runIdOf(client: OperatorClient, ref: string): Promise<string> {
+  if (!PART_OF_ID.test(ref)) return ref;
+  const { runs } = await client.unary(RunServiceService.listRuns, {
+    ...{ limit: 1000, pageToken: '', openOnly: false, task: '' },
+  });
+  const ids = runs.flatMap(({ id }) => (id.startsWith(ref.toLowerCase()) ? id : []));
+  if (ids.length > 1)
+    throw new CliError(
+      'RUN_UNKNOWN',
+      `${ids.length} runs begin with «${ref}»`,
+      `Write more of it: ${ids.slice(0, 3).join(', ')}${ids.length > 3 ? ', …' : ''}`,
+    );
+  return ids[0] ?? ref;
+}
+
+/** Of a UUID; all of it is 36 characters. */
+const PART_OF_ID = /^[0-9a-f][0-9a-f-]{5,34}$/i;
+
 async function fetchModel(client: OperatorClient, runId: string) {
   const answer = await client.unary(RunServiceService.getRun, { runId });
   const applied = applyWatch(undefined, answer);
@@ -77,8 +109,8 @@ async function fetchModel(client: OperatorClient, runId: string) {
   return applied.model;
 }
 
-export function showRun(runId: string, flags: WatchFlags, global: GlobalFlags, io: Io): Promise<number> {
-  return withClient(global, io, async (client) => {
+export function showRun(ref: string, flags: WatchFlags, global: GlobalFlags, io: Io): Promise<number> {
+  return withRun(ref, global, io, async (client, runId) => {
     const model = await fetchModel(client, runId);
     if (flags.output !== 'table') {
       const document = documentOf(model);
@@ -117,20 +149,20 @@ export function showRun(runId: string, flags: WatchFlags, global: GlobalFlags, i
   });
 }
 
-export function watchRunCommand(runId: string, flags: WatchFlags, global: GlobalFlags, io: Io): Promise<number> {
+export function watchRunCommand(ref: string, flags: WatchFlags, global: GlobalFlags, io: Io): Promise<number> {
   checkWatchFlags(flags);
-  return withClient(global, io, (client) => followRun(client, runId, followOptions(flags), io));
+  return withRun(ref, global, io, (client, runId) => followRun(client, runId, followOptions(flags), io));
 }
 
 export function outputCommand(
-  runId: string,
+  ref: string,
   flags: { target?: readonly string[] | undefined; follow?: boolean | undefined; from?: string | undefined },
   global: GlobalFlags,
   io: Io,
 ): Promise<number> {
   const from = Number(flags.from ?? 0);
   if (!Number.isSafeInteger(from) || from < 0) throw usageError('--from is not a number of bytes');
-  return withClient(global, io, async (client) => {
+  return withRun(ref, global, io, async (client, runId) => {
     const query = { targets: flags.target ?? [], follow: flags.follow === true, from };
     return (await printOutputs(client, runId, query, io)) ? EXIT.ok : EXIT.notAll;
   });
@@ -191,8 +223,8 @@ async function printOutputs(
   return lines.length === 0;
 }
 
-export function cancelCommand(runId: string, flags: OutputFlag, global: GlobalFlags, io: Io): Promise<number> {
-  return withClient(global, io, async (client) => {
+export function cancelCommand(ref: string, flags: OutputFlag, global: GlobalFlags, io: Io): Promise<number> {
+  return withRun(ref, global, io, async (client, runId) => {
     const { run } = await client.unaryPatient(RunServiceService.cancelRun, { runId }, 10_000);
     if (run === undefined) return EXIT.ok;
     const view = runView(run);
@@ -204,13 +236,13 @@ export function cancelCommand(runId: string, flags: OutputFlag, global: GlobalFl
 }
 
 export function retryCommand(
-  runId: string,
+  ref: string,
   flags: WatchFlags & { detach?: boolean | undefined; idempotencyKey?: string | undefined },
   global: GlobalFlags,
   io: Io,
 ): Promise<number> {
   checkWatchFlags(flags);
-  return withClient(global, io, async (client) => {
+  return withRun(ref, global, io, async (client, runId) => {
     const idempotencyKey = flags.idempotencyKey ?? `cli-${randomUUID()}`;
     const { run } = await client.unaryPatient(RunServiceService.retryRun, { runId, idempotencyKey }, 15_000);
     if (run === undefined)

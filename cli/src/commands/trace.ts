@@ -21,7 +21,8 @@ export function traceCommand(
   if (flags.output !== 'table' && flags.output !== 'jsonl')
     throw usageError(`a trace has no end, so -o ${flags.output} would never be written`, 'Use -o jsonl.');
   const most = flags.count === undefined ? Number.POSITIVE_INFINITY : Number(flags.count);
-  if (!(most >= 1)) throw usageError('--count is not a number of frames');
+  if (most !== Number.POSITIVE_INFINITY && !(Number.isInteger(most) && most >= 1))
+    throw usageError('--count is not a whole number above 0');
   return withClient(global, io, async (client) => {
     const stop = stopOnInterrupt(io);
     const renderer = createTraceRenderer();

@@ -29,6 +29,8 @@ interface FakeRun {
 
 /** Runs whose dispatches a test moves by hand. */
 export interface FakeRuns {
+  /** Ids of the runs to come, instead of run-1, run-2, … */
+  newId?: (() => string) | undefined;
   readonly submitted: SubmitRunRequest[];
   /** Agents that a new run gets; default two. */
   targets: string[];
@@ -67,7 +69,7 @@ export function createRuns(): FakeRuns {
     });
   const create = (spec: RunSpec, names: readonly string[], retryOf = ''): FakeRun => {
     const run: FakeRun = {
-      id: `run-${all.size + 1}`,
+      id: runs.newId?.() ?? `run-${all.size + 1}`,
       spec,
       createdUnixMs: BigInt(Date.now()),
       dispatches: new Map(names.map((name) => [name, dispatchMessage(name, DISPATCH_STATE_SENT)])),

@@ -5,7 +5,7 @@ import {
   type WatchRunResponse,
 } from '@openline/proto/operator';
 import type { Method, OperatorClient } from '../client/client.ts';
-import { isPassing } from '../client/explain.ts';
+import { isPassing, whyLost } from '../client/explain.ts';
 
 /** A server restart takes seconds; after so long without one answer somebody must look. Milliseconds. */
 const GIVE_UP_AFTER_MS = 120_000;
@@ -56,7 +56,7 @@ async function* patiently<T>(open: () => AsyncIterable<T>, outage: Outage, patie
     } catch (error) {
       if (!begun || !isPassing(error)) throw error;
       if (lostAtMs !== undefined && performance.now() - lostAtMs > outage.giveUpAfterMs) throw error;
-      why = error.message;
+      why = whyLost(error);
     }
     if (lostAtMs === undefined) {
       lostAtMs = performance.now();

@@ -131,7 +131,7 @@ export function createNotificationService(deps: NotificationServiceDeps): Notifi
       }
       const mail = channel.spec.target.kind === 'smtp';
       if (mail && to.length === 0)
-        throw new OpenlineError('REQUEST_INVALID', `the channel «${name}» sends mails: say to whom`);
+        throw new OpenlineError('REQUEST_INVALID', `to: is empty; say to whom, as the channel «${name}» sends mails`);
       if (!mail && to.length > 0)
         throw new OpenlineError('REQUEST_INVALID', `the channel «${name}» itself says where to`);
       const wrong = to.find((address) => !isAddress(address));
