@@ -311,7 +311,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
     const counts = createCensus({ db, packs, metrics });
     const takeCensus = async () => {
       // When the database does not answer, the gauges keep what they said last; openline_database_up tells why.
-      await Promise.allSettled([notReady(), counts(), watching.census(), health.census()]);
+      await Promise.allSettled([notReady(), counts(), watching.census(), health.census(), agents.endGone()]);
     };
     await takeCensus();
     const census = every(CENSUS_MS, takeCensus, () => {});

@@ -11,9 +11,11 @@ export interface AgentServiceDeps {
   readonly audit: AuditLog;
   /** Whether a session of the agent is ready, here and now. */
   isConnected(agentId: string): boolean;
-  /** Called once the revocation is committed: ends the link and the open dispatches. */
+  /** Called once it is committed that the agent is revoked or deleted: ends its link, its open dispatches and its alerts. Again, where that failed. */
   onRevoked(agentId: string, reason: string): Promise<void>;
 }
+
+const DELETED = 'the agent was deleted';
 
 export function createAgentService({ db, audit, isConnected, onRevoked }: AgentServiceDeps): AgentService {
   const toRecord = (row: Selectable<AgentsTable>): AgentRecord => ({
@@ -111,7 +113,6 @@ export function createAgentService({ db, audit, isConnected, onRevoked }: AgentS
       if (isConnected(agent.id)) {
         throw new OpenlineError('AGENT_CONNECTED', `agent «${agent.name}» is connected, so it was not deleted`);
       }
-      await onRevoked(agent.id, 'the agent was deleted');
       await db.transaction().execute(async (trx) => {
         await trx.deleteFrom('agents').where('id', '=', agent.id).execute();
         await audit.record(
@@ -119,6 +120,21 @@ export function createAgentService({ db, audit, isConnected, onRevoked }: AgentS
           trx,
         );
       });
+      // Only then: it may have come back just before.
+      await onRevoked(agent.id, DELETED);
+    },
+
+    async endGone() {
+      const gone = await db
+        .selectFrom('alerts')
+        .leftJoin('agents', 'agents.id', 'alerts.agent_id')
+        .select(['alerts.agent_id', 'agents.revoked_reason'])
+        .distinct()
+        .where('alerts.closed_at', 'is', null)
+        .where('alerts.agent_id', '<>', '')
+        .where((where) => where.or([where('agents.id', 'is', null), where('agents.revoked_at', 'is not', null)]))
+        .execute();
+      for (const { agent_id, revoked_reason } of gone) await onRevoked(agent_id, revoked_reason ?? DELETED);
     },
   };
 }

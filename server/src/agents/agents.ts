@@ -40,8 +40,10 @@ export interface AgentService {
   /** By id or name. @throws OpenlineError AGENT_UNKNOWN */
   get(idOrName: string): Promise<AgentRecord>;
   packsOf(agentIds: readonly string[]): Promise<Map<string, AgentPackRecord[]>>;
-  /** Marks it revoked, ends its open dispatches, ends its link. */
+  /** Marks it revoked, ends its open dispatches and alerts, ends its link. */
   revoke(by: { name: string }, idOrName: string, reason: string): Promise<AgentRecord>;
   /** @throws OpenlineError AGENT_UNKNOWN, AGENT_CONNECTED */
   remove(by: { name: string }, idOrName: string): Promise<void>;
+  /** Ends what is still open of agents that are gone: their end may have been interrupted. */
+  endGone(): Promise<void>;
 }

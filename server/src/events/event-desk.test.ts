@@ -49,6 +49,15 @@ const monitors = () =>
   rows('select agent_id, monitor, instance, state, spell <> $$$$ as ill, hushed from monitor_states order by 1, 2, 3');
 
 describe('what an agent observed', () => {
+  it('and was not taken in yet when it was revoked, raises no alert that nobody would end', async () => {
+    await enrol(db.pool, 'a');
+    await db.pool.query('update agents set revoked_at = now()');
+    const { desk, acks } = start();
+    desk.take(batchFrom('a', [detection(1)]));
+    await desk.idle();
+    expect([acks, await allAlerts(db.pool)]).toEqual([[], []]);
+  });
+
   it('is durable in every part of it before it is acknowledged', async () => {
     await enrol(db.pool, 'a');
     const { desk, acks, taken } = start();

@@ -12,7 +12,7 @@ export interface Position {
 }
 
 /**
- * How far these agents' spools were taken in; locked until the end of the transaction. Left out: agents that are gone, and those whose
+ * How far these agents' spools were taken in; locked until the end of the transaction. Left out: agents that are gone or revoked, and those whose
  * session is not the one of this epoch any more.
  */
 export async function lockPositions(
@@ -38,7 +38,7 @@ async function selectPositions(
   const { rows } = await tx.query<{ agent_id: string; spool_id: string; seq: number }>({
     name: 'event-positions-lock',
     text: `select p.agent_id, p.spool_id, p.seq from unnest($1::text[], $2::bigint[]) as s(agent_id, epoch)
-      join agents a on a.id = s.agent_id and a.epoch = s.epoch
+      join agents a on a.id = s.agent_id and a.epoch = s.epoch and a.revoked_at is null
       join event_positions p on p.agent_id = s.agent_id
       order by p.agent_id for update of p`,
     values: [sessions.map((s) => s.agentId), sessions.map((s) => s.epoch)],
