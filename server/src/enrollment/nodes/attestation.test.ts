@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ApiRefused, type ClusterApi } from '../../kubernetes/cluster-api.ts';
@@ -21,7 +22,7 @@ const ACCEPTED = {
   user: { username: 'system:serviceaccount:openline:openline-agent', extra: EXTRA },
 };
 
-function reviewer(answer: unknown) {
+function reviewer(answer: unknown, reviewing: () => Promise<void> = async () => {}) {
   const asked: unknown[] = [];
   const nobody = () => Promise.reject(new Error('nobody asks this'));
   const api: ClusterApi = {
@@ -36,6 +37,7 @@ function reviewer(answer: unknown) {
     },
     async post(path, body) {
       asked.push(path, body);
+      await reviewing();
       if (answer instanceof Error) throw answer;
       return { kind: 'TokenReview', status: answer };
     },
@@ -88,6 +90,23 @@ describe('a token that the cluster reviews', () => {
       await expect(reviewer(error).attestor.attest('t')).rejects.toMatchObject({ code: 'CLUSTER_UNREACHABLE' });
     },
   );
+});
+
+it('however many show a token, the cluster is asked about a few at a time; who is too many is told to come again', async () => {
+  const turns: (() => void)[] = [];
+  const { attestor, asked } = reviewer(ACCEPTED, () => new Promise((resolve) => turns.push(resolve)));
+  const shown = Array.from({ length: 2_017 }, () => attestor.attest('t'));
+  await expect(shown.at(-1)).rejects.toMatchObject({ code: 'SERVER_BUSY' });
+  expect(turns).toHaveLength(16);
+  let atOnce = 16;
+  const all = Promise.all(shown.slice(0, -1));
+  while (turns.length > 0) {
+    atOnce = Math.max(atOnce, turns.length);
+    turns.shift()?.();
+    await turn();
+  }
+  expect(await all).toHaveLength(2_016);
+  expect([asked.length, atOnce]).toEqual([2 * 2_016, 16]);
 });
 
 const ISSUER = 'https://issuer.example';

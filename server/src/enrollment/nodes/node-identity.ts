@@ -13,7 +13,7 @@ export interface NodeIdentity {
 }
 
 export interface NodeAttestor {
-  /** @throws OpenlineError NODE_NOT_ATTESTED, CLUSTER_UNREACHABLE */
+  /** @throws OpenlineError NODE_NOT_ATTESTED, CLUSTER_UNREACHABLE, SERVER_BUSY */
   attest(token: string): Promise<NodeIdentity>;
 }
 
