@@ -8,6 +8,7 @@ import type { Config } from '../config/config.ts';
 import { createQuery } from '../db/query.ts';
 import type { DeclaredRegistry } from '../declared/registry.ts';
 import { createSecretResolver } from '../declared/resolve-secret.ts';
+import { every, type Repeated } from '../every.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createAlertHook } from './alert-hook.ts';
@@ -116,11 +117,7 @@ export function createNotifications(deps: NotificationDeps, config: Notification
     onCancelled: (count) => observe('', 'cancelled', count),
   });
   const resender = createResender({ query, channels, clock, http, log });
-  const timers: NodeJS.Timeout[] = [];
-  const every = (ms: number, work: () => Promise<unknown>) => {
-    // When the database does not answer, openline_database_up says so.
-    timers.push(setInterval(() => void work().catch(() => {}), ms));
-  };
+  const timers: Repeated[] = [];
 
   async function census(): Promise<void> {
     const now = clock.now();
@@ -145,12 +142,15 @@ export function createNotifications(deps: NotificationDeps, config: Notification
     async start() {
       await dispatcher.start();
       resender.start();
-      every(CENSUS_MS, census);
-      every(GROOM_MS, groom);
+      // When the database does not answer, openline_database_up says so.
+      timers.push(
+        every(CENSUS_MS, census, () => {}),
+        every(GROOM_MS, groom, () => {}),
+      );
       await census();
     },
     async stop(graceMs) {
-      for (const timer of timers) clearInterval(timer);
+      for (const timer of timers) timer.stop();
       resender.stop();
       await dispatcher.stop(graceMs);
     },

@@ -1,5 +1,5 @@
 import { AgentMessage, Heartbeat, Hello, Policy, ServerMessage } from '@openline/proto/agent';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { systemClock } from '../clock.ts';
 import type { AgentPolicy } from '../policy/policies.ts';
 import type { DispatchDesk } from '../runs/desk.ts';
@@ -195,6 +195,22 @@ it('a message with more in it than a function takes arguments, before it is sett
   const accepted = Array.from({ length: 130_000 }, () => ({ runId: RUN, atUnixMs: 0n, queuePosition: 0 }));
   say({ $case: 'taskReports', value: { accepted, started: [], progress: [], results: [] } });
   expect(changes).toHaveLength(130_000);
+});
+
+it('while the database hangs, presence is not stored a second time beside the first', async () => {
+  let stored = 0;
+  const seen = () => {
+    stored++;
+    return new Promise<never>(() => {});
+  };
+  const { connect, sessions } = replica({ store: { seen } });
+  connect('a');
+  await until(() => sessions.isConnected('a'));
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  sessions.start();
+  vi.advanceTimersByTime(10 * 15_000);
+  expect(stored).toBe(1);
 });
 
 describe('an agent that comes back', () => {

@@ -5,6 +5,7 @@ import type { Clock } from '../clock.ts';
 import { createGroupCommit } from '../db/group-commit.ts';
 import type { TrustDesk } from '../enrollment/authority/trust-desk.ts';
 import type { EventDesk } from '../events/event-desk.ts';
+import { every, type Repeated } from '../every.ts';
 import type { Policies } from '../policy/policies.ts';
 import type { DispatchDesk } from '../runs/desk.ts';
 import type { AgentLines } from '../runs/lines.ts';
@@ -116,7 +117,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
   const changed = (agentId: string) => {
     for (const listener of listeners) listener(agentId);
   };
-  const timers: NodeJS.Timeout[] = [];
+  let ticking: NodeJS.Timeout | undefined;
+  let presence: Repeated | undefined;
   let draining = false;
   const stages = new StageTimer(observe.stage);
   const output = createOutputFlow<AgentSession>({
@@ -330,10 +332,9 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     }
   }
 
-  function seen(): void {
+  async function seen(): Promise<void> {
     const ids = [...openedEpochs.keys()].map((s) => s.agentId);
-    if (ids.length > 0)
-      store.seen(ids, clock.now()).catch((error) => log.error({ error: String(error) }, 'presence cannot be stored'));
+    if (ids.length > 0) await store.seen(ids, clock.now());
   }
 
   return {
@@ -383,7 +384,11 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     },
     connected: () => [...openedEpochs.keys()].map((session) => session.agentId),
     start() {
-      timers.push(setInterval(tick, TICK_MS), setInterval(seen, config.heartbeatIntervalMs));
+      ticking = setInterval(tick, TICK_MS);
+      // Not beside the time before: while the database hangs, that would take one connection after the other.
+      presence = every(config.heartbeatIntervalMs, seen, (error) =>
+        log.error({ error: String(error) }, 'presence cannot be stored'),
+      );
     },
     drain(spreadMs) {
       draining = true;
@@ -397,7 +402,8 @@ export function createSessions(deps: SessionsDeps, config: SessionsConfig): Sess
     },
     async stop() {
       draining = true;
-      for (const timer of timers) clearInterval(timer);
+      clearInterval(ticking);
+      presence?.stop();
       downlink.flushResults();
       for (const session of [...all]) session.input({ kind: 'close', code: 'SERVER_STOPS', why: 'this server stops' });
       // Not for ever: a server that starts marks every agent as offline, and packs are said anew with each Hello.
