@@ -44,6 +44,7 @@ describe('words that are no command', () => {
     ['server status', 'openline doctor'],
     ['run list', 'openline runs list'],
     ['agents web-1', 'openline agents show web-1'],
+    ['agents constructor', 'openline agents show constructor'],
     ['agents describe web-1', 'openline agents show web-1'],
     ['runs logs 01a2', 'openline runs output 01a2'],
   ])('«openline %s» is answered with «%s»', async (line, meant) => {

@@ -47,6 +47,13 @@ describe('openline packs test', () => {
     }
   });
 
+  it('leaves alone what is of another program', async () => {
+    writeFileSync(join(cwd, 'packs', 'payroll.test.yaml'), tests('It failed'));
+    writeFileSync(join(cwd, 'rules.yaml'), 'groups: []\n');
+    writeFileSync(join(cwd, 'rules.test.yaml'), 'rule_files: [rules.yaml]\n');
+    expect((await test()).out).toMatch(/1 test passed, 0 failed\n$/);
+  });
+
   it('knows the shipped packs by their names', async () => {
     const { exitCode, out } = await test('utility');
     expect(exitCode).toBe(0);
