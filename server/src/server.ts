@@ -6,8 +6,10 @@ import { createWorkloads } from './access/workloads.ts';
 import { createAgentService } from './agents/agent-service.ts';
 import { startOperatorApi } from './api/operator-api.ts';
 import { createAuditLog } from './audit/audit-log.ts';
+import { keepAuthority } from './authority-upkeep.ts';
 import { createCensus } from './census.ts';
 import { systemClock } from './clock.ts';
+import { closeAll } from './close-all.ts';
 import { type ClusterDeps, createCluster } from './cluster.ts';
 import type { Config } from './config/config.ts';
 import { openDatabase } from './db/database.ts';
@@ -31,6 +33,7 @@ import { readPackHolders } from './packs/pack-holders.ts';
 import { probePorts } from './probe-ports.ts';
 import { createRunService } from './runs/create-run-service.ts';
 import { createDispatchDesk, type DispatchDesk } from './runs/desk.ts';
+import { createDeskObserver } from './runs/desk-observer.ts';
 import { createRunHub } from './runs/hub.ts';
 import { noteRefusedRuns } from './runs/refused-runs.ts';
 import { createRunStore } from './runs/run-store.ts';
@@ -60,7 +63,6 @@ export interface RunningServer {
 const SWEEP_INTERVAL_MS = 1_000;
 const REDELIVER_AFTER_MS = 10_000;
 const SENT_GRACE_MS = 30_000;
-const AUTHORITY_CHECK_MS = 5_000;
 const OPERATOR_GRACE_MS = 1_000;
 const FLUSH_TIMEOUT_MS = 5_000;
 const NOTIFICATION_GRACE_MS = 10_000;
@@ -76,9 +78,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
   metrics.buildInfo.with({ version: VERSION, node: process.version }).set(1);
 
   const closers: (() => Promise<void> | void)[] = [watchEventLoop(metrics)];
-  const stop = async () => {
-    for (const close of closers.splice(0).reverse()) await close();
-  };
+  const stop = () => closeAll(closers.splice(0));
   try {
     const { agentListen, operatorListen, metricsListen } = config;
     await probePorts({ agentListen, operatorListen, metricsListen });
@@ -157,18 +157,8 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       resultsDurable: (acks) => sessions.resultsDurable(acks),
       outputDurable: (acks, bytes) => sessions.outputDurable(acks, bytes),
       onFault: (what, error, pending) => log.error({ err: error, pending }, `${what} failed; it is tried again`),
-      observeBatch(kind, size, seconds) {
-        const batch = kind === 'changes' ? 'reports' : 'output';
-        metrics.commitBatchItems.with({ batch }).observe(size);
-        metrics.commitFlushSeconds.with({ batch }).observe(seconds);
-      },
-      observeEnd: (state) => metrics.dispatches.with({ state }).inc(),
       ended: (runId, agentId) => sessions.ended(runId, agentId),
-      observeDurable: (seconds) => metrics.dispatchStage.with({ stage: 'ended_durable' }).observe(seconds),
-      observeOutput(bytes, droppedBytes) {
-        metrics.outputBytes.inc(bytes);
-        metrics.outputDroppedBytes.inc(droppedBytes);
-      },
+      ...createDeskObserver(metrics),
     });
     const watching = createWatching({
       pool,
@@ -380,28 +370,13 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       }
       await sessions.stop();
     });
-    ca.onChange(() => {
+    const authority = keepAuthority({ ca, given, heldStore, clock, log, metrics }, () => {
       link.setMaterial(ca.material);
       operators.updateTls(ca.material);
       sessions.trustChanged();
-      const { hash, overlap, serverExpiresAt } = ca.state();
-      log.info({ hash, overlap, serverExpiresAt }, 'the certificate of the server, or its authority, is another one');
     });
-    const upkeep = every(
-      AUTHORITY_CHECK_MS,
-      () => ca.refresh((hash) => heldStore.countBehind(hash, clock.now())),
-      (error) => log.error({ err: error }, 'the certificate authority cannot be looked after; it is tried again'),
-    );
-    closers.push(() => upkeep.stop());
-    const watch = given?.watch(log, (signer) => ca.replace(signer));
-    closers.push(() => watch?.stop());
+    closers.push(() => authority.stop());
 
-    metrics.beforeScrape(() => {
-      const inSeconds = (date: Date) => (date.getTime() - clock.now().getTime()) / 1000;
-      const { expiresAt, serverExpiresAt } = ca.state();
-      metrics.certificateExpiry.with({ certificate: 'ca' }).set(inSeconds(expiresAt));
-      metrics.certificateExpiry.with({ certificate: 'server' }).set(inSeconds(serverExpiresAt));
-    });
     const telemetry = await startTelemetryHttp({
       listen: config.metricsListen,
       metrics,
