@@ -101,6 +101,15 @@ describe('lines', () => {
   it('leave out the zeros that a program writes over the hole of a truncated file', () => {
     expect(cutLines(Buffer.from('\0\0\0first\nsecond\n'), WHOLE).lines).toEqual(['first', 'second']);
   });
+
+  it.each(ENCODINGS)('follow a hole of any size, in %s', (encoding) => {
+    const file = Buffer.concat([encode('old\n', encoding), Buffer.alloc(2_346), encode('first\nsecond\n', encoding)]);
+    expect(readAll(file, encoding, 100, [])).toEqual({
+      lines: ['old', 'first', 'second'],
+      truncated: 0,
+      offset: file.length,
+    });
+  });
 });
 
 describe('a line without its end', () => {

@@ -41,19 +41,27 @@ export function cutLines(given: Uint8Array, options: CutOptions): Cut {
     start = end + width;
   }
   const last = lastNewline(bytes, start, wide);
-  if (last === -1) return withoutEnd(bytes, start, options);
+  if (last === -1) return withoutEnd(bytes, start, width, options);
   const end = endOf(bytes, start, last, wide, options.maxLines ?? MAX_BATCH_EVENTS);
   const lines = decode(bytes.subarray(start, end), options.encoding).split('\n');
   return { lines: tidy(lines), consumed: end + width, skipping: false, truncated: false };
 }
 
-function withoutEnd(bytes: Buffer, start: number, { encoding, full, final }: CutOptions): Cut {
+function withoutEnd(bytes: Buffer, start: number, width: number, { encoding, full, final }: CutOptions): Cut {
   const rest = () => tidy([decode(bytes.subarray(start), encoding)]);
   if (final) return { lines: rest(), consumed: bytes.length, skipping: false, truncated: false };
   if (!full || start > 0) return { lines: [], consumed: start, skipping: false, truncated: false };
+  // Left behind by a program that goes on where it was in a file that somebody emptied: before its line, and no part of it.
+  const zeros = leadingZeros(bytes) & -width;
+  if (zeros > 0) return { lines: [], consumed: zeros, skipping: false, truncated: false };
   // Half a character at the cut is no invalid byte of the file.
   const lines = rest().map((line) => line.replace(/\uFFFD$/, ''));
   return { lines, consumed: bytes.length, skipping: true, truncated: true };
+}
+
+function leadingZeros(bytes: Buffer): number {
+  const end = bytes.findIndex((byte) => byte !== 0);
+  return end === -1 ? bytes.length : end;
 }
 
 /** The end of the last line that is taken: of the last one, unless there are too many. */
@@ -88,7 +96,7 @@ function decode(bytes: Buffer, encoding: Encoding): string {
   return bytes.toString('utf16le').toWellFormed();
 }
 
-/** A program that goes on where it was in a file that somebody emptied leaves zeros before its first line. */
+/** Fewer zeros than are read at once are still before the line. */
 function tidy(lines: readonly string[]): string[] {
   const tidied: string[] = [];
   for (const line of lines) {
