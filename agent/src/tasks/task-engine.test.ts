@@ -378,6 +378,17 @@ describe('stopping a task', () => {
     expect(await seen.result('run-1')).toMatchObject({ end: TaskEnd.TASK_END_CANCELLED, signal: 'SIGKILL' });
   });
 
+  it('gives what the task runs as long to end as the task itself, and asks it once', async () => {
+    const cleansUp = "trap 'echo asked' TERM; echo up; for i in $(seq 40); do sleep 0.05; done; echo cleaned";
+    // The shell around it ends at once.
+    const it = await start(tasksOf(shell(`(${cleansUp}) & wait`)), { killGraceMs: 20_000 });
+    it.offer([offerOf('run-1')]);
+    await until(() => seen.output('run-1') === 'up\n');
+    it.cancel(['run-1'], 'cancelled by ann');
+    expect(await seen.result('run-1')).toMatchObject({ end: TaskEnd.TASK_END_CANCELLED, signal: 'SIGTERM' });
+    await until(() => seen.output('run-1', STDOUT) === 'up\nasked\ncleaned\n');
+  });
+
   it('that takes too long is stopped, and says so', async () => {
     const it = await start(tasksOf(shell('while :; do sleep 0.05; done')));
     it.offer([offerOf('run-1', 'shell', { timeoutMs: 100 })]);

@@ -33,7 +33,7 @@ export interface ProcessHandler {
   onEnd(exit: ProcessExit): void;
 }
 
-/** Members of the group that outlive the process itself: between TERM and KILL. */
+/** Members of the group that outlive a process which ended by itself: between TERM and KILL. */
 const LEFTOVER_GRACE_MS = 1_000;
 /** After KILL; what is still there hangs in the kernel or belongs to another user. */
 const AFTER_KILL_MS = 500;
@@ -107,7 +107,8 @@ function supervise(
 ): RunningProcess {
   let killTimer: Timer | undefined;
   let exit: ProcessExit | undefined;
-  let exitedAtMs = 0;
+  /** Of what is left of the group then. */
+  let killAtMs = Number.POSITIVE_INFINITY;
   let groupGone = false;
   let closed = false;
   let held = 0;
@@ -134,8 +135,6 @@ function supervise(
 
   child.once('exit', (code, signal) => {
     exit = { exitCode: code ?? undefined, signal: signal ?? undefined };
-    exitedAtMs = clock.nowMs();
-    killTimer?.cancel();
     endLeftovers();
   });
   child.once('close', () => {
@@ -146,10 +145,15 @@ function supervise(
 
   /** What the process leaves behind in its group does not stay. */
   function endLeftovers(): void {
-    if (!signalGroup(pid, 'SIGTERM')) {
-      gone();
-      return;
+    if (killTimer === undefined) {
+      if (!signalGroup(pid, 'SIGTERM')) {
+        gone();
+        return;
+      }
+      killAtMs = clock.nowMs() + LEFTOVER_GRACE_MS;
     }
+    // When it was stopped they had TERM with it, and have as long as it had: a shell ends at once, and what it ran may have to clean up.
+    killTimer?.cancel();
     void waitForGroup(POLL_MS, false);
   }
 
@@ -158,10 +162,10 @@ function supervise(
       gone();
       return;
     }
-    const sinceMs = clock.nowMs() - exitedAtMs;
-    const kill = !killed && sinceMs >= LEFTOVER_GRACE_MS;
+    const overdueMs = clock.nowMs() - killAtMs;
+    const kill = !killed && overdueMs >= 0;
     if (kill) signalGroup(pid, 'SIGKILL');
-    if (sinceMs >= LEFTOVER_GRACE_MS + AFTER_KILL_MS) gone();
+    if (overdueMs >= AFTER_KILL_MS) gone();
     else clock.after(pollMs, () => void waitForGroup(Math.min(2 * pollMs, 200), killed || kill));
   }
 
@@ -194,6 +198,7 @@ function supervise(
     stop() {
       if (exit !== undefined || killTimer !== undefined) return;
       signalGroup(pid, 'SIGTERM');
+      killAtMs = clock.nowMs() + spec.killGraceMs;
       killTimer = clock.after(spec.killGraceMs, () => signalGroup(pid, 'SIGKILL'));
     },
   };
