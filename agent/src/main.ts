@@ -10,8 +10,8 @@ import { usage } from './config/reference.ts';
 import { READ_PACK, readPackForParent, readPackInChild } from './packs/read-pack.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 
-/** What a stop may take before the process just goes: the journal knows what it owes. */
-const STOP_TIMEOUT_MS = 20_000;
+/** What a stop may take, besides the grace of its tasks, before the process just goes: the journal knows what it owes. */
+const STOP_TIMEOUT_MS = 15_000;
 
 const FLAGS = KEY_NAMES.map((key) => {
   const { flag, multiple = false } = KEYS[key];
@@ -40,7 +40,9 @@ export async function main(argv: readonly string[]): Promise<void> {
     const config = await loadConfig({ flags, env: process.env, file });
     log = createLog(config.logLevel, toStdout);
     keepQuiet(log);
-    await lifeOf(log, (signal) => startAgent(config, { log, signal, readPack: readPackInChild(programOf(argv)) }));
+    await lifeOf(log, STOP_TIMEOUT_MS + config.tasks.killGraceMs, (signal) =>
+      startAgent(config, { log, signal, readPack: readPackInChild(programOf(argv)) }),
+    );
   } catch (error) {
     if (error instanceof OpenlineError) {
       process.stderr.write(`error [${error.code}] ${error.message}\n→ ${ERRORS[error.code].doNext}\n`);
@@ -49,7 +51,11 @@ export async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-async function lifeOf(log: Log, start: (signal: AbortSignal) => ReturnType<typeof startAgent>): Promise<void> {
+async function lifeOf(
+  log: Log,
+  stopWithinMs: number,
+  start: (signal: AbortSignal) => ReturnType<typeof startAgent>,
+): Promise<void> {
   const abort = new AbortController();
   const signalled = new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
@@ -80,9 +86,9 @@ async function lifeOf(log: Log, start: (signal: AbortSignal) => ReturnType<typeo
   const name = await signalled;
   log.info({ signal: name }, 'agent stops');
   setTimeout(() => {
-    log.error({}, `the agent did not stop within ${STOP_TIMEOUT_MS} ms`);
+    log.error({}, `the agent did not stop within ${stopWithinMs} ms`);
     process.exit(1);
-  }, STOP_TIMEOUT_MS).unref();
+  }, stopWithinMs).unref();
   await agent.stop(`the agent got ${name}`);
 }
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -23,6 +23,16 @@ const PACK = `apiVersion: openline.dev/v1
 kind: Pack
 metadata: { name: left, version: 1.0.0, title: Left, description: For a test. }
 tasks:
+  slow-end:
+    title: Slow end
+    description: Takes longer to end than an agent without a task.
+    run:
+      script:
+        interpreter: bash
+        source: |
+          trap 'sleep 21; exit 7' TERM
+          : >../../../begun
+          while :; do sleep 0.1; done
   mount:
     title: Mount
     description: Leaves something mounted in its work directory.
@@ -73,6 +83,16 @@ describe('the process of an agent', () => {
     expect(await agent.process.exited).toEqual({ code: 0, signal: null });
     const ended = await endOf(run);
     expect([stateName(ended?.state ?? 0), ended?.reasonCode]).toEqual(['failed', 'AGENT_STOPPED']);
+  });
+
+  it('waits at its end for as long as its tasks have to end', async () => {
+    const agent = await startAgent({ dir, server, name: 'graceful', flags: ['--tasks-kill-grace=60s'] });
+    await packsHeld(server);
+    const { id } = await server.operator.submit('left/slow-end', { targets: 'name=graceful' });
+    await eventually(() => existsSync(join(dir, 'begun')), { what: 'its start' });
+    await agent.stop(60_000);
+    const ended = await endOf(id);
+    expect([stateName(ended?.state ?? 0), ended?.reasonCode, ended?.exitCode]).toEqual(['failed', 'AGENT_STOPPED', 7]);
   });
 
   it('opens no debugger to other users of the machine', async () => {

@@ -244,7 +244,8 @@ export const KEYS = {
     type: 'duration',
     default: '5s',
     expects: 'a duration from 0s to 10m, such as 5s',
-    description: 'Between TERM and KILL, when a task is cancelled or takes too long.',
+    description:
+      'Between TERM and KILL, when a task is cancelled or takes too long, or the agent is stopped: what stops it has to wait for as long, and 15 s more.',
     ...measured(parseDuration, 0, 600_000),
   }),
   'tasks.outputCap': key({
