@@ -34,7 +34,6 @@ export type Opened =
 export interface SessionStore {
   /** Gives each its next epoch. At most one Hello of an agent in a batch. */
   open(hellos: readonly HelloRecord[], now: Date): Promise<Map<string, Opened>>;
-  /** Ends what the replaced journals of these agents may have started. Called before `open` stores the new journal's name. */
   seen(agentIds: readonly string[], now: Date): Promise<void>;
   /** Marks sessions as ended, unless a newer epoch has begun. */
   ended(sessions: readonly { agentId: string; epoch: number }[], now: Date): Promise<void>;
