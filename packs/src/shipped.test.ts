@@ -1,13 +1,13 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { PackTask } from './pack.ts';
 import { compileParameters } from './parameters.ts';
 import { parsePack } from './parse.ts';
@@ -286,6 +286,27 @@ describe.runIf(onLinux)('the checks of the linux pack', () => {
     const descriptor = openSync(file, 'r');
     const { stdout } = await runTask(task('linux', 'who-uses-file'), { path: file });
     expect(stdout).toMatch(new RegExp(`^${process.pid} .* fd:${descriptor}$`, 'm'));
+  });
+
+  it('name each address of a host whose network they are not in once, however many interfaces have it', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'openline-net-'));
+    onTestFinished(() => rmSync(root, { recursive: true }));
+    mkdirSync(join(root, 'sys/class/net'), { recursive: true });
+    mkdirSync(join(root, 'proc/1/net'), { recursive: true });
+    const leaf = (address: string, ...kinds: string[]) => [`|-- ${address}`, ...kinds.map((kind) => `   ${kind}`)];
+    const twice = leaf('10.244.1.1', '/32 host LOCAL', '/32 host LOCAL');
+    const trie = [
+      'Main:',
+      '+-- 0.0.0.0/0 3 0 5',
+      ...twice,
+      ...leaf('10.244.1.5', '/32 host UNICAST'),
+      ...leaf('10.0.0.7', '/32 host LOCAL'),
+    ];
+    writeFileSync(join(root, 'proc/1/net/fib_trie'), `${[...trie, 'Local:', ...twice].join('\n')}\n`);
+    writeFileSync(join(root, 'proc/1/net/route'), '');
+    const host = { OPENLINE_HOST_ROOT: root, OPENLINE_HOST_PROC: join(root, 'proc') };
+    const { stdout } = await runTask(task('linux', 'network-interfaces'), {}, 30_000, host);
+    expect(stdout.trim().split('\n').slice(-2)).toEqual(['10.244.1.1', '10.0.0.7']);
   });
 
   it('find a process by its name, and signal only the one that has it', async () => {
