@@ -9,7 +9,8 @@ import type { OutputChunk, RunStore } from './run-store.ts';
  * before it is.
  */
 export interface DispatchDesk {
-  change(change: DispatchChange): void;
+  /** @returns false where so much of what this agent said waits to be committed that this was not taken: it is to say it again later */
+  change(change: DispatchChange): boolean;
   output(chunk: OutputChunk): void;
   /** A run was inserted with so many open dispatches. */
   opened(runId: string, open: number): void;
@@ -44,6 +45,8 @@ export interface DeskDeps {
 const OUTPUT_BATCH_BYTES = 4 * 1024 * 1024;
 /** With more changes than this waiting to be committed, progress is not taken in any more. */
 const PROGRESS_PENDING = 10_000;
+/** Changes that one agent said and that wait to be committed. An agent has three for each task, and 264 tasks in hand unless it is told otherwise. */
+const AGENT_PENDING = 10_000;
 
 export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
   const { store, hub, clock } = deps;
@@ -52,6 +55,8 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
    * earlier process are not in it before something of them ends.
    */
   const open = new Map<string, number>();
+  /** Changes that wait, by the agents that said them. */
+  const waitingOf = new Map<string, number>();
   /** Ends of runs that are being counted. */
   const endedMeanwhile = new Map<string, number>();
   let fault: string | undefined;
@@ -102,6 +107,13 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
     for (const runId of maybeEnded) endings.add(runId);
   }
 
+  function noLongerWaits({ agentId, epoch }: DispatchChange): void {
+    if (epoch === 0) return;
+    const left = (waitingOf.get(agentId) ?? 0) - 1;
+    if (left > 0) waitingOf.set(agentId, left);
+    else waitingOf.delete(agentId);
+  }
+
   const endings = createGroupCommit<string>({
     sleep,
     onFailure: failed('ending runs'),
@@ -123,6 +135,7 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
       const startedMs = clock.nowMs();
       const applied = await store.apply([...merged.values()]);
       fault = undefined;
+      for (const { change } of items) noLongerWaits(change);
       const nowMs = clock.nowMs();
       deps.observeBatch?.('changes', merged.size, (nowMs - startedMs) / 1000);
       for (const { change, atMs } of items) if (isEnd(change.state)) deps.observeDurable?.((nowMs - atMs) / 1000);
@@ -166,8 +179,14 @@ export function createDispatchDesk(deps: DeskDeps): DispatchDesk {
     change(change) {
       // Agents say it every quarter of a second, and nobody needs what they said while the database was away.
       const onlyProgress = change.progressNote !== undefined && change.startedAt === undefined;
-      if (onlyProgress && changes.pending() >= PROGRESS_PENDING) return;
+      if (onlyProgress && changes.pending() >= PROGRESS_PENDING) return true;
+      if (change.epoch > 0) {
+        const waiting = waitingOf.get(change.agentId) ?? 0;
+        if (waiting >= AGENT_PENDING) return false;
+        waitingOf.set(change.agentId, waiting + 1);
+      }
       changes.add({ change, atMs: clock.nowMs() });
+      return true;
     },
     output: (chunk) => output.add(chunk),
     opened(runId, count) {

@@ -55,7 +55,7 @@ async function askedWhen(
     {
       store: store as RunStore,
       desk: {
-        change() {},
+        change: () => true,
         output() {},
         opened() {},
         changedInStore() {},

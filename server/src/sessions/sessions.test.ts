@@ -43,11 +43,13 @@ function policyOf(silenceMs: number, watchName: string): AgentPolicy {
 }
 
 /** One replica whose store is made of what each test gives; agents say and hear messages. */
-function replica(given: { owed?: Partial<SessionsDeps['owed']>; store?: Partial<SessionStore> } = {}) {
+function replica(
+  given: { owed?: Partial<SessionsDeps['owed']>; store?: Partial<SessionStore>; changesTaken?: number } = {},
+) {
   const changes: DispatchChange[] = [];
   const nothing = async () => {};
   const desk: DispatchDesk = {
-    change: (change) => void changes.push(change),
+    change: (change) => changes.length < (given.changesTaken ?? Number.POSITIVE_INFINITY) && changes.push(change) > 0,
     output() {},
     opened() {},
     changedInStore() {},
@@ -195,6 +197,17 @@ it('a message with more in it than a function takes arguments, before it is sett
   const accepted = Array.from({ length: 130_000 }, () => ({ runId: RUN, atUnixMs: 0n, queuePosition: 0 }));
   say({ $case: 'taskReports', value: { accepted, started: [], progress: [], results: [] } });
   expect(changes).toHaveLength(130_000);
+});
+
+it('an agent that reports more than may wait for the database is told to come back later', async () => {
+  const { connect, changes, sessions, seen } = replica({ changesTaken: 2 });
+  const { heard, say } = connect('a');
+  await until(() => sessions.isConnected('a'));
+  const accepted = Array.from({ length: 3 }, () => ({ runId: RUN, atUnixMs: 0n, queuePosition: 0 }));
+  say({ $case: 'taskReports', value: { accepted, started: [], progress: [], results: [] } });
+  await until(() => seen.includes('a is gone: SERVER_BUSY'));
+  expect(heard.at(-1)?.$case).toBe('disconnect');
+  expect(changes).toHaveLength(2);
 });
 
 it('while the database hangs, presence is not stored a second time beside the first', async () => {

@@ -62,7 +62,13 @@ export function createUplink({ store, desk, output, events, trust, clock, log, s
             return;
           }
           stages.reported(message.value, clock.nowMs());
-          for (const change of changes) desk.change(change);
+          // All that it has not heard to be committed it says again with its next Hello.
+          if (!changes.every((change) => desk.change(change)))
+            session.input({
+              kind: 'close',
+              code: 'SERVER_BUSY',
+              why: 'this server holds as many reports of this agent as it may until its database takes them',
+            });
           return;
         }
         case 'taskOutput': {
