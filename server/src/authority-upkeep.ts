@@ -18,6 +18,23 @@ export interface AuthorityUpkeepDeps {
 
 const CHECK_MS = 5_000;
 
+/** Who enrolled with an authority that is lost cannot come back, and would have nobody to tell of it. */
+export async function warnIfLost({
+  ca,
+  heldStore,
+  clock,
+  log,
+}: Pick<AuthorityUpkeepDeps, 'ca' | 'heldStore' | 'clock' | 'log'>): Promise<void> {
+  if (!ca.isNew) return;
+  const agents = await heldStore.countBehind(ca.state().hash, clock.now());
+  if (agents === 0) return;
+  log.warn(
+    { agents },
+    'this server made a new authority, and its database knows agents that trust another one: was its state lost (the data directory, or the Secret)? ' +
+      'With the state from a backup they come back; without it each machine needs a new join token (agents of nodes come back by themselves)',
+  );
+}
+
 /** Renews what ends, follows what is given, and says when either ends. @param changed another certificate is to be shown, or another authority trusted */
 export function keepAuthority(
   { ca, given, heldStore, clock, log, metrics }: AuthorityUpkeepDeps,

@@ -6,7 +6,7 @@ import { createWorkloads } from './access/workloads.ts';
 import { createAgentService } from './agents/agent-service.ts';
 import { startOperatorApi } from './api/operator-api.ts';
 import { createAuditLog } from './audit/audit-log.ts';
-import { keepAuthority } from './authority-upkeep.ts';
+import { keepAuthority, warnIfLost } from './authority-upkeep.ts';
 import { createCensus } from './census.ts';
 import { systemClock } from './clock.ts';
 import { closeAll } from './close-all.ts';
@@ -108,6 +108,7 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
       },
     );
     const heldStore = createHeldStore(db);
+    await warnIfLost({ ca, heldStore, clock, log });
     const trust = createTrustDesk({
       ca,
       store: heldStore,

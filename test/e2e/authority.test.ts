@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { cp, mkdir, rename, writeFile } from 'node:fs/promises';
+import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -159,7 +159,17 @@ describe('an authority that the server made', () => {
     const token = await server.operator.joinToken();
     away = await away.restart({
       server,
+      awaitOnline: true,
       flags: [`--join-token=${token}`, `--ca-hash=${server.caHash}`, '--name=away'],
+    });
+  });
+
+  it('that is lost while the database is not is missed: the server says how many agents cannot come back', async () => {
+    await server.stop();
+    await rm(join(server.dataDir, 'ca', 'authority.json'));
+    server = await server.restart();
+    expect(server.process.log().find((line) => String(line['msg']).includes('made a new authority'))).toMatchObject({
+      agents: agents.length + 2,
     });
   });
 });

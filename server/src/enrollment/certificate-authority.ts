@@ -56,6 +56,8 @@ export interface AuthorityState {
 
 /** The authority and its life. Every change is in the state before it is used. */
 export interface ManagedAuthority extends CertificateAuthority {
+  /** The state held none when it was opened: the first start, or the state was lost. */
+  readonly isNew: boolean;
   state(): AuthorityState;
   /** Makes a new one of its own. @returns false: one replaces another already. @throws OpenlineError STATE_UNAVAILABLE */
   rotate(): Promise<boolean>;
@@ -112,7 +114,10 @@ export async function openCertificateAuthority(
   }
 
   async function first(): Promise<AuthorityDocument> {
-    return (await ofOlderBuild(dataDir)) ?? (givenSigner === undefined ? create(now()) : withoutOwn(givenSigner));
+    const older = await ofOlderBuild(dataDir);
+    if (older !== undefined) return older;
+    isNew = true;
+    return givenSigner === undefined ? create(now()) : withoutOwn(givenSigner);
   }
 
   /** The authority that is configured signs, and the server has a certificate. */
@@ -126,6 +131,7 @@ export async function openCertificateAuthority(
     return withServer(next, await signerOf(next), advertise, now());
   }
 
+  let isNew = false;
   let text = '';
   let document: AuthorityDocument;
   let signer: Signer;
@@ -167,6 +173,10 @@ export async function openCertificateAuthority(
     },
     get material() {
       return material;
+    },
+
+    get isNew() {
+      return isNew;
     },
 
     async issueForAgent(csrDer, agentId, ttlMs = agentCertificateTtlMs) {
