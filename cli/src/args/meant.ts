@@ -65,8 +65,7 @@ function nounOf(program: Command, word: string): Command | undefined {
 
 /** @param words behind the noun. @returns the command line that was meant, when one is likely */
 export function meantOf(noun: Command, [word, ...rest]: readonly string[]): string | undefined {
-  if (noun.commands.length === 0) return `openline ${noun.name()}`;
-  if (word === undefined) return `openline ${noun.name()}`;
+  if (noun.commands.length === 0 || word === undefined) return `openline ${noun.name()}`;
   const has = (verb: string) => noun.commands.some((each) => each.name() === verb);
   const wanted = VERBS.get(word) ?? [word];
   const verb = wanted.find((each) => has(each) && (each !== 'show' || rest.length > 0 || wanted.length === 1));
